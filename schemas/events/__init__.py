@@ -1,0 +1,1 @@
+"""The events Kabar knows out of the box, one file per category."""

@@ -1,0 +1,1 @@
+"""Kabar's worker: from a published event to a recorded delivery."""

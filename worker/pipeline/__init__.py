@@ -1,0 +1,1 @@
+"""The eight stages an event passes, in order: accept address decide dispatch · lease render send settle."""

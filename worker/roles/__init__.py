@@ -1,0 +1,1 @@
+"""The loops that string the stages together: intake, courier, timer."""
