@@ -1,0 +1,178 @@
+"""What Kabar knows of each event type: its payload, category, criticality, routes and expiry.
+
+A type is one small class: fields are the payload, class arguments are the rest.
+
+    class PaymentFailed(EventData, type="payment.failed", category="billing", critical=True,
+                        routes=(Route("user", Priority.HIGH, "inbox email telegram sms"),)):
+        user_id: PersonId
+        amount: Decimal
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from types import ModuleType
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+PersonId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
+DEFAULT_EXPIRY = timedelta(days=30)
+RESERVED_FIELDS = frozenset({"person", "event"})
+
+
+class Priority(StrEnum):
+    """How pressing a notification is. Urgent ignores quiet hours and digests; low travels in the bulk lane."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    URGENT = "urgent"
+
+
+class Lane(StrEnum):
+    """Queues that cannot hold each other up."""
+
+    URGENT = "urgent"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+
+LANE_OF: dict[Priority, Lane] = {
+    Priority.LOW: Lane.BULK,
+    Priority.NORMAL: Lane.NORMAL,
+    Priority.HIGH: Lane.NORMAL,
+    Priority.URGENT: Lane.URGENT,
+}
+
+
+class Route:
+    """One audience of an event type, with its own text, priority and channels.
+
+    `audience`: `user` (the payload's `user_id`), `admins` (everyone with role admin), or `envelope` (only whom the
+    event's own `audience` attribute names). `channels`: the default channels before preferences, in order.
+    """
+
+    __slots__ = ("audience", "channels", "priority")
+
+    def __init__(self, audience: Literal["user", "admins", "envelope"], priority: Priority, channels: str) -> None:
+        self.audience = audience
+        self.priority = priority
+        self.channels = tuple(channels.split())
+
+
+@dataclass(frozen=True, slots=True)
+class EventInfo:
+    """The facts of one event type. `type` may end in `.*`: then it stands for every type with that beginning."""
+
+    type: str
+    category: str
+    critical: bool
+    expires: timedelta
+    version: int
+    routes: tuple[Route, ...]
+    model: builtins.type[EventData]
+
+    @property
+    def lane(self) -> Lane:
+        """The intake lane: that of the most pressing route. A type without routes is a fact for the directory."""
+        order = [Lane.BULK, Lane.NORMAL, Lane.URGENT]
+        lanes = [LANE_OF[route.priority] for route in self.routes]
+        return max(lanes, key=order.index, default=Lane.NORMAL)
+
+    @property
+    def text_key(self) -> str:
+        """The name its texts are filed under: the type, without the `.*` of an open one."""
+        return self.type.removesuffix(".*")
+
+    @property
+    def binding(self) -> str:
+        """The topic pattern that catches the type's routing keys."""
+        return f"{self.text_key}.#" if self.type.endswith(".*") else self.type
+
+
+class EventData(BaseModel):
+    """The payload of an event; subclass it to add a type. Producers get an error for a field it does not have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=False)
+
+    info: ClassVar[EventInfo]
+
+    def __init_subclass__(  # names the class arguments for type checkers; pydantic hands the same to the hook below
+        cls,
+        *,
+        type: str = "",  # noqa: A002 - the field's own word, as in CloudEvents
+        category: str = "",
+        routes: tuple[Route, ...] = (),
+        critical: bool = False,
+        expires: timedelta = DEFAULT_EXPIRY,
+        version: int = 1,
+    ) -> None:
+        super().__init_subclass__()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        if "type" not in kwargs:
+            return  # a shared base, not an event
+        facts: dict[str, Any] = {"routes": (), "critical": False, "expires": DEFAULT_EXPIRY, "version": 1} | kwargs
+        cls.info = EventInfo(model=cls, **facts)
+        clash = RESERVED_FIELDS & cls.model_fields.keys()
+        if clash:
+            raise TypeError(f"{cls.__name__}: the field {min(clash)!r} is taken by templates; rename it")
+        if any(route.audience == "user" for route in cls.info.routes) and "user_id" not in cls.model_fields:
+            raise TypeError(f"{cls.__name__}: a route to `user` needs a field `user_id`")
+
+
+class Catalogue:
+    """All event types one deployment knows. Immutable after it is made."""
+
+    def __init__(self, models: Iterable[type[EventData]]) -> None:
+        self._exact: dict[str, EventInfo] = {}
+        self._open: list[EventInfo] = []
+        for model in models:
+            self._add(model.info)
+
+    @classmethod
+    def of_modules(cls, names: Iterable[str]) -> Catalogue:
+        """Import the modules named and collect every event type they define, theirs and not what they import."""
+        found: dict[type[EventData], None] = {}
+        for name in names:
+            for model in _models_in(importlib.import_module(name)):
+                found[model] = None
+        return cls(found)
+
+    def find(self, event_type: str) -> EventInfo | None:
+        """Answer the entry for a concrete type: its own, or the longest open one (`custom.*`) it begins with."""
+        exact = self._exact.get(event_type)
+        if exact is not None:
+            return exact
+        for info in self._open:
+            if event_type.startswith(info.type[:-1]):
+                return info
+        return None
+
+    def __iter__(self) -> Iterator[EventInfo]:
+        yield from self._exact.values()
+        yield from self._open
+
+    def _add(self, info: EventInfo) -> None:
+        if any(known.type == info.type for known in self):
+            raise ValueError(f"event type {info.type!r} is defined twice; rename one of them")
+        if info.type.endswith(".*"):
+            self._open.append(info)
+            self._open.sort(key=lambda known: -len(known.type))
+        else:
+            self._exact[info.type] = info
+
+
+def _models_in(module: ModuleType) -> Iterator[type[EventData]]:
+    for value in vars(module).values():
+        if not (isinstance(value, type) and issubclass(value, EventData)):
+            continue
+        if value.__module__ == module.__name__ and "info" in vars(value):
+            yield value

@@ -1,0 +1,61 @@
+"""What Kabar publishes back on `kabar.status`: one CloudEvents batch per flush and outcome.
+
+Routing key: `delivery.<state>.<channel>`, so a service binds just what it cares for. The announcement follows the
+ledger and may be repeated or, if a worker dies at that moment, missing: the ledger stays the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from pydantic_core import to_json
+
+CONTENT_TYPE = "application/cloudevents-batch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """What became of one delivery. `id` is unique per delivery, attempt and state."""
+
+    delivery_id: UUID
+    notification_id: UUID
+    event_id: str
+    event_source: str
+    event_type: str
+    person_id: str
+    channel: str
+    state: str
+    reason: str
+    attempt: int
+
+
+def batch(changes: Sequence[StatusChange], at: datetime) -> bytes:
+    """Encode changes of one state and channel as `application/cloudevents-batch+json`."""
+    time = at.isoformat()
+    return to_json([_cloud_event(change, time) for change in changes])
+
+
+def _cloud_event(change: StatusChange, time: str) -> dict[str, object]:
+    delivery_id = str(change.delivery_id)
+    return {
+        "specversion": "1.0",
+        "id": f"{delivery_id}:{change.attempt}:{change.state}",
+        "source": "kabar",
+        "type": f"kabar.delivery.{change.state}",
+        "subject": delivery_id,
+        "time": time,
+        "data": {
+            "event_id": change.event_id,
+            "event_source": change.event_source,
+            "event_type": change.event_type,
+            "notification_id": str(change.notification_id),
+            "person_id": change.person_id,
+            "channel": change.channel,
+            "state": change.state,
+            "reason": change.reason,
+            "attempt": change.attempt,
+        },
+    }
