@@ -59,3 +59,22 @@ def _cloud_event(change: StatusChange, time: str) -> dict[str, object]:
             "attempt": change.attempt,
         },
     }
+
+
+def letter_batch(letters: Sequence[tuple[str, str, str, str]], at: datetime) -> bytes:
+    """Encode dead letters of events, each as (letter id, event id, event type, reason)."""
+    time = at.isoformat()
+    return to_json(
+        [
+            {
+                "specversion": "1.0",
+                "id": f"{letter_id}:{time}",
+                "source": "kabar",
+                "type": "kabar.event.dead",
+                "subject": letter_id,
+                "time": time,
+                "data": {"event_id": event_id, "event_type": event_type, "reason": reason},
+            }
+            for letter_id, event_id, event_type, reason in letters
+        ]
+    )

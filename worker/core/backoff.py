@@ -20,7 +20,7 @@ class Backoff:
     def delay(self, attempt: int, jitter: float) -> timedelta:
         """The wait after the given attempt (counted from 1), for a `jitter` in [0, 1).
 
-        `jitter · min(cap, base · 2^(attempt−1))`: full jitter, as in AWS's "Exponential Backoff And Jitter".
+        `jitter · min(cap, base · 2^(attempt - 1))`: full jitter, as in AWS's "Exponential Backoff And Jitter".
         """
-        ceiling = min(self.cap, self.base * 2 ** min(attempt - 1, 30))
+        ceiling = min(self.cap, self.base * (1 << min(attempt - 1, 30)))
         return ceiling * jitter

@@ -64,9 +64,13 @@ class Unsure:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """It was leased and not tried: a shutdown, or its lease grew too old to begin. Costs nothing."""
+    """It was leased and not tried: a shutdown, a lease grown too old, a provider that must rest. Costs nothing.
+
+    `retry_after` None: any courier may take it at once.
+    """
 
     reason: str
+    retry_after: timedelta | None = None
 
 
 Outcome = Sent | Deferred | Refused | Unsure | Released
@@ -89,7 +93,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The delivery waits for `delay`. `costs_attempt` false gives the attempt back; `resends` marks a possible double."""
+    """The delivery waits for `delay`. `costs_attempt` false gives the attempt back; `resends`: it may be a double."""
 
     delay: timedelta
     reason: str
@@ -131,7 +135,9 @@ def judge(
         case Sent():
             return Done("sent")
         case Released():
-            return Requeue(outcome.reason)
+            if outcome.retry_after is None:
+                return Requeue(outcome.reason)
+            return Again(outcome.retry_after + timedelta(seconds=jitter), outcome.reason, costs_attempt=False)
         case Refused(fault="person"):
             return Done("refused", outcome.reason)
         case Refused():

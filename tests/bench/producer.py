@@ -1,0 +1,96 @@
+"""Publishes the events of the measured job: about 400 bytes each, CloudEvents structured, a random person."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic_ns
+
+import aio_pika
+import orjson
+from aio_pika.abc import AbstractExchange
+
+from schemas.envelope import STRUCTURED
+from tests.bench.people import person_id
+
+EVENT_TYPE = "bench.paid"
+_UNCONFIRMED = 200
+_CONFIRM_SECONDS = 30
+_STEADY_GRACE_SECONDS = 30
+
+
+def body(number: int, people: int) -> bytes:
+    """Write one event. The same number always gives the same event."""
+    person = person_id(random.Random(number).randrange(people))  # noqa: S311 - repeatable on purpose
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": f"{number:07}",
+            "source": "bench/payments",
+            "type": EVENT_TYPE,
+            "time": "2026-11-20T08:15:30Z",
+            "data": {
+                "user_id": person,
+                "number": f"{number:07}",
+                "amount": f"{150_000 + number}.00",
+                "currency": "IDR",
+                "plan": "Creator, one month",
+                "paid_at": "2026-11-20T08:15:28Z",
+                "invoice_url": f"https://bench.test/invoices/{number:07}",
+                "note": "Thank you for the quick help last week, see you on the next stream",
+            },
+        }
+    )
+
+
+@dataclass(slots=True)
+class Publisher:
+    """A connection that publishes with confirms; an event that no queue takes raises."""
+
+    people: int
+    _exchange: AbstractExchange
+
+    @staticmethod
+    @asynccontextmanager
+    async def connect(amqp_url: str, *, people: int) -> AsyncIterator[Publisher]:
+        """Connect until the block ends. The exchange must be there."""
+        connection = await aio_pika.connect(amqp_url)
+        async with connection:
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            yield Publisher(people, await channel.get_exchange("kabar.events", ensure=True))
+
+    async def publish_all(self, numbers: range) -> None:
+        """Publish as fast as confirms come; returns when the broker has all of them."""
+        for start in range(numbers.start, numbers.stop, _UNCONFIRMED):
+            chunk = range(start, min(start + _UNCONFIRMED, numbers.stop))
+            await asyncio.gather(*(self._publish(self._message(number)) for number in chunk))
+
+    async def publish_steadily(self, numbers: range, *, per_second: int) -> dict[int, int]:
+        """Publish at an even pace, however slow the confirms are. Answers when each was published, in nanoseconds."""
+        loop = asyncio.get_running_loop()
+        published_at_ns: dict[int, int] = {}
+
+        async def publish(number: int, message: aio_pika.Message) -> None:
+            published_at_ns[number] = monotonic_ns()
+            await self._publish(message)
+
+        async with asyncio.timeout(len(numbers) / per_second + _STEADY_GRACE_SECONDS), asyncio.TaskGroup() as group:
+            begin = loop.time()
+            for index, number in enumerate(numbers):
+                message = self._message(number)
+                await asyncio.sleep(max(0.0, begin + index / per_second - loop.time()))
+                group.create_task(publish(number, message))
+        return published_at_ns
+
+    def _message(self, number: int) -> aio_pika.Message:
+        return aio_pika.Message(
+            body(number, self.people),
+            content_type=STRUCTURED,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        )
+
+    async def _publish(self, message: aio_pika.Message) -> None:
+        await self._exchange.publish(message, EVENT_TYPE, mandatory=True, timeout=_CONFIRM_SECONDS)

@@ -1,0 +1,192 @@
+"""The fast mail builder, held against Python's own idea of the same mail."""
+
+from __future__ import annotations
+
+import email
+import email.message
+import email.policy
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from email.headerregistry import Address
+from email.utils import format_datetime
+from uuid import UUID
+
+from email_validator import validate_email
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.channels import layout
+from worker.channels.base import Target
+from worker.channels.email import EmailChannel, Mail, read_address
+from worker.channels.fitting import one_line
+from worker.channels.mime import Letter, Press
+from worker.core.content import Content
+from worker.core.outcome import Refused
+
+AT = datetime(2026, 11, 21, 9, 5, 3, tzinfo=UTC)
+PRESS = Press("Kabar", "no-reply@kabar.example")
+ANY_TEXT = st.text(max_size=400)
+# What a header can hold: the builder makes lines of anything, and readers drop blanks at the ends of a header.
+LINE = st.text(max_size=150).map(lambda text: " ".join(one_line(text).split()))
+
+
+def letter(
+    subject: str = "Payment failed",
+    name: str = "Ada",
+    text: str = "Hello",
+    html: str = "<p>Hello</p>",
+    at: datetime = AT,
+) -> Letter:
+    return Letter("ada@example.org", name, subject, text, html, at, "3f0c6a52@kabar.example")
+
+
+def parse(raw: bytes) -> email.message.EmailMessage:
+    message = email.message_from_bytes(raw, policy=email.policy.SMTP)
+    assert isinstance(message, email.message.EmailMessage)
+    return message
+
+
+def built_slowly(letter: Letter) -> email.message.EmailMessage:
+    """The same mail by `EmailMessage`, flattened and parsed again."""
+    message = email.message.EmailMessage(policy=email.policy.SMTP)
+    message["From"] = Address("Kabar", addr_spec="no-reply@kabar.example")
+    message["To"] = Address(letter.name, addr_spec=letter.address)
+    message["Subject"] = letter.subject
+    message["Date"] = format_datetime(letter.at)
+    message["Message-ID"] = f"<{letter.message_id}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(letter.text)
+    message.add_alternative(f"{layout.HEAD}{letter.html}\n{layout.TAIL}", subtype="html")
+    return parse(message.as_bytes())
+
+
+def essence(message: email.message.EmailMessage) -> dict[str, object]:
+    """All that a reader of the mail can see."""
+    text, html = message.iter_parts()
+    assert isinstance(text, email.message.EmailMessage)
+    assert isinstance(html, email.message.EmailMessage)
+    return {
+        "headers": {name: str(value) for name, value in message.items() if name not in {"Content-Type", "To", "From"}},
+        "people": [
+            (address.display_name, address.addr_spec) for name in ("From", "To") for address in message[name].addresses
+        ],
+        "kinds": [part.get_content_type() for part in (message, text, html)],
+        "charsets": [part.get_content_charset() for part in (text, html)],
+        # Line ends and blank lines at the end are the encodings' own business.
+        "texts": [part.get_content().replace("\r\n", "\n").rstrip() for part in (text, html)],
+    }
+
+
+@given(LINE, LINE, ANY_TEXT, ANY_TEXT)
+def test_the_fast_builder_says_what_the_standard_library_says(subject: str, name: str, text: str, html: str) -> None:
+    """Whatever the texts hold, both builders make mails that read the same."""
+    # EmailMessage keeps controls that no mail should hold; everything else must come out equal.
+    text, html = (re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]", "", part) for part in (text, html))
+    mail = letter(subject=subject, name=name, text=text, html=html)
+
+    assert essence(parse(PRESS.print(mail))) == essence(built_slowly(mail))
+
+
+@given(ANY_TEXT, ANY_TEXT, ANY_TEXT, ANY_TEXT)
+def test_a_mail_is_seven_bit_with_short_lines_whatever_it_says(subject: str, name: str, text: str, html: str) -> None:
+    """Any relay can carry it: no long line, no bare CR or LF, no 8-bit byte, no NUL, and a parser finds no defect."""
+    raw = PRESS.print(letter(subject=subject, name=name, text=text, html=html))
+
+    lines = raw.split(b"\r\n")
+    assert max(map(len, lines)) <= 78
+    assert not re.search(rb"[\r\n\0\x80-\xff]", b"".join(lines))
+    message = parse(raw)
+    assert [part.defects for part in message.walk()] == [[], [], []]
+    assert [defect for value in message.values() for defect in value.defects] == []
+
+
+@given(st.text(), st.text())
+def test_no_text_can_add_a_header_or_a_recipient(subject: str, name: str) -> None:
+    """CR, LF and NUL in a subject or a name never end the header they stand in."""
+    attack = "\r\nBcc: eve@example.org\r\n\r\n<script>"
+
+    message = parse(PRESS.print(letter(subject=subject + attack, name=name + attack)))
+
+    assert message.keys() == [
+        "From",
+        "To",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "Auto-Submitted",
+        "MIME-Version",
+        "Content-Type",
+    ]
+    assert [address.addr_spec for address in message["To"].addresses] == ["ada@example.org"]
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1)), st.integers(-840, 840))  # noqa: DTZ001
+def test_the_date_is_the_moment_in_utc(moment: datetime, minutes: int) -> None:
+    """Whatever zone a moment is told in, the mail tells the same moment."""
+    at = moment.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=minutes)))
+
+    assert parse(PRESS.print(letter(at=at)))["Date"].datetime == at
+
+
+@given(st.emails())
+def test_a_usual_address_is_what_the_full_validator_says(address: str) -> None:
+    """The fast look at an address never lets through what the thorough one refuses."""
+    read = read_address(address)
+
+    if not isinstance(read, Refused):
+        thorough = validate_email(address, check_deliverability=False, globally_deliverable=False)
+        assert thorough.ascii_email is not None
+        assert read.lower() == thorough.ascii_email.lower()
+
+
+CHANNEL = EmailChannel("smtp://127.0.0.1", "Kabar <no-reply@kabar.example>")
+TARGET = Target(UUID("3f0c6a52-0f0e-4c6f-9a53-0b6c0b8f5d10"), "ada@example.org", "Ada", "payment.failed", AT)
+
+
+def fitted(plain: Content, html: Content) -> email.message.EmailMessage:
+    mail = CHANNEL.fit((plain, html), TARGET)
+    assert isinstance(mail, Mail)
+    return parse(mail.data)
+
+
+def test_a_mail_carries_title_body_link_and_button_in_both_parts() -> None:
+    """Readers of plain text get the link spelled out, readers of HTML a button."""
+    link = "https://shop.example/pay?a=1&b=2"
+
+    message = fitted(
+        Content("Payment failed", "Please pay.", link, "Pay now"),
+        Content("Payment failed", "<p>Please pay.</p>", link, "Pay now"),
+    )
+
+    text, html = (part.get_content() for part in message.iter_parts())
+    assert message["Subject"] == "Payment failed"
+    assert text.splitlines() == ["Payment failed", "", "Please pay.", "", f"Pay now: {link}"]
+    assert 'href="https://shop.example/pay?a=1&amp;b=2"' in html
+    assert "<p>Please pay.</p>" in html
+    assert ">Pay now</a>" in html
+
+
+def test_a_link_that_could_do_harm_becomes_neither_button_nor_text() -> None:
+    """A javascript link is dropped even if it got this far."""
+    content = Content("Hi", "Body", "javascript:alert(1)", "Click")
+
+    message = fitted(content, content)
+
+    assert all("javascript" not in part.get_content() for part in message.iter_parts())
+    assert all("href" not in part.get_content() for part in message.iter_parts())
+
+
+def test_the_same_delivery_gives_the_same_bytes() -> None:
+    """A repeated mail can be recognised: not a byte differs between two tries."""
+    content = Content("Hi 👋", "Body", "https://x.example", "Go")
+
+    assert CHANNEL.fit((content, content), TARGET) == CHANNEL.fit((content, content), TARGET)
+
+
+@given(ANY_TEXT, ANY_TEXT, ANY_TEXT, ANY_TEXT, st.text(max_size=60))
+def test_any_content_fits_or_is_refused(title: str, body: str, link: str, action: str, address: str) -> None:
+    """No text and no address makes the builder fail."""
+    content = Content(title, body, link, action)
+    target = Target(TARGET.delivery_id, address, title, "t", AT)
+
+    assert isinstance(CHANNEL.fit((content, content), target), Mail | Refused)

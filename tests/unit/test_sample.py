@@ -1,0 +1,46 @@
+"""The sample company says something of every event type, and only to people it has."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from schemas.catalogue import Catalogue
+from schemas.producer import encode
+from worker.dev.sample import sample_events, sample_people
+
+MODULES = ("billing", "custom", "directory", "order", "stream", "system")
+
+
+def test_every_known_event_type_is_in_each_round() -> None:
+    """Whoever tries Kabar sees each event type, and each is valid when published."""
+    round_size = 14
+
+    events = list(islice(sample_events(), 3 * round_size))
+
+    known = {info.type for info in Catalogue.of_modules(f"schemas.events.{name}" for name in MODULES)}
+    for start in range(0, len(events), round_size):
+        assert {data.info.type for data, _ in events[start : start + round_size]} == known
+    assert all(encode(data, source="sample", **attributes).body for data, attributes in events)
+
+
+def test_the_same_seed_gives_the_same_events_and_none_twice() -> None:
+    """A run can be repeated exactly; within it no event says the same as another, but for changed preferences."""
+    first, again, other = (list(islice(sample_events(seed), 700)) for seed in (1, 1, 2))
+
+    assert first == again
+    assert first != other
+    told = [data.model_dump_json() for data, _ in first if data.info.routes]
+    assert len(set(told)) == len(told)
+
+
+def test_events_are_for_people_who_are_there() -> None:
+    """Every event's person is one of the six, each of whom has an address; one of them is the admin."""
+    people = {person.person_id: person for person in sample_people("https://hooks.slack.com/services/T/B/{}".format)}
+
+    named = {getattr(data, "user_id", None) for data, _ in islice(sample_events(), 200)} - {None}
+
+    assert len(people) == 6
+    assert named <= people.keys()
+    assert {(person.locale or "")[:2] for person in people.values()} == {"en", "id"}
+    assert all(person.addresses and person.addresses["email"] for person in people.values())
+    assert [person.person_id for person in people.values() if "admin" in (person.roles or [])] == ["sam"]

@@ -1,0 +1,233 @@
+"""The only place that wires: settings become a process with its roles, and a signal brings it to rest."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import structlog
+from aiormq.abc import AbstractConnection
+
+from schemas.catalogue import Catalogue
+from worker.broker.consumer import Consumer
+from worker.broker.publisher import Publisher
+from worker.broker.topology import declare, topology
+from worker.channels.base import Channel
+from worker.channels.inbox import InboxChannel
+from worker.core.outcome import UnsurePolicy
+from worker.core.plan import ChannelRule
+from worker.errors import SettingsInvalid
+from worker.health import HealthServer
+from worker.ledger.connection import Ledger
+from worker.roles.announcer import Announcer
+from worker.roles.courier import Courier, inboxes_of
+from worker.roles.intake import Intake
+from worker.roles.settler import Settler
+from worker.roles.timer import Timer
+from worker.settings import Settings
+from worker.texts import BUILT_IN, load_texts
+
+Role = Literal["intake", "courier", "timer"]
+ROLES: tuple[Role, ...] = ("intake", "courier", "timer")
+BUILT_IN_EVENTS = tuple(
+    f"schemas.events.{name}" for name in ("stream", "billing", "order", "system", "custom", "directory")
+)
+DRAIN_SECONDS = 23.0
+_log = structlog.get_logger("process")
+
+
+def build_catalogue(settings: Settings) -> Catalogue:
+    """Collect the built-in event types and the product's own."""
+    try:
+        return Catalogue.of_modules((*BUILT_IN_EVENTS, *settings.event_modules))
+    except (ImportError, ValueError, TypeError) as error:
+        raise SettingsInvalid(f"KABAR_EVENT_MODULES: {error}") from error
+
+
+def build_channels(settings: Settings) -> dict[str, Channel[Any]]:
+    """Make the channels that are switched on. Raises SettingsInvalid where one lacks what it needs."""
+    makers: dict[str, Callable[[Settings], Channel[Any]]] = {
+        "inbox": lambda _: InboxChannel(),
+        "email": _email,
+        "telegram": _telegram,
+        "slack": _slack,
+    }
+    return {name: makers[name](settings) for name in settings.channels}
+
+
+def _email(settings: Settings) -> Channel[Any]:
+    from worker.channels.email import EmailChannel  # noqa: PLC0415 - a process loads only the channels it has
+
+    url = _needed(settings.smtp_url.get_secret_value() if settings.smtp_url else None, "email", "KABAR_SMTP_URL")
+    sender = _needed(settings.email_from, "email", "KABAR_EMAIL_FROM")
+    try:
+        return EmailChannel(url, sender, concurrency=settings.email_concurrency)
+    except ValueError as error:
+        raise SettingsInvalid(f"KABAR_SMTP_URL or KABAR_EMAIL_FROM: {error}") from None
+
+
+def _telegram(settings: Settings) -> Channel[Any]:
+    from worker.channels.telegram import TelegramChannel  # noqa: PLC0415 - as above
+
+    token = settings.telegram_token.get_secret_value() if settings.telegram_token else None
+    token = _needed(token, "telegram", "KABAR_TELEGRAM_TOKEN")
+    try:
+        return TelegramChannel(token, api_url=settings.telegram_api_url, concurrency=settings.telegram_concurrency)
+    except ValueError as error:
+        raise SettingsInvalid(f"KABAR_TELEGRAM_TOKEN or KABAR_TELEGRAM_API_URL: {error}") from None
+
+
+def _slack(settings: Settings) -> Channel[Any]:
+    from worker.channels.slack import SlackChannel  # noqa: PLC0415 - as above
+
+    try:
+        return SlackChannel(
+            token=settings.slack_token.get_secret_value() if settings.slack_token else "",
+            api_url=settings.slack_api_url,
+            webhook_origins=settings.slack_webhook_origins,
+            concurrency=settings.slack_concurrency,
+        )
+    except ValueError as error:
+        raise SettingsInvalid(f"KABAR_SLACK_TOKEN or KABAR_SLACK_WEBHOOK_ORIGINS: {error}") from None
+
+
+def _needed(value: str | None, channel: str, name: str) -> str:
+    if not value:
+        raise SettingsInvalid(f"{name} is not set, and KABAR_CHANNELS switches {channel} on")
+    return value
+
+
+def channel_rules(settings: Settings, channels: dict[str, Channel[Any]]) -> dict[str, ChannelRule]:
+    """Say what deciding must know of each channel."""
+    unknown = settings.on_unsure.keys() - channels.keys()
+    if unknown:
+        raise SettingsInvalid(f"KABAR_ON_UNSURE names {min(unknown)}, which KABAR_CHANNELS does not switch on")
+    return {
+        name: ChannelRule(
+            settings.attempt_limit,
+            UnsurePolicy(settings.on_unsure.get(name, channel.abilities.on_unsure)),
+            needs_address=name != "inbox",
+        )
+        for name, channel in channels.items()
+    }
+
+
+class Process:
+    """One running worker. `courier_channels` narrows which channels its courier serves."""
+
+    def __init__(self, settings: Settings, roles: Sequence[Role] = ROLES, courier_channels: Sequence[str] = ()) -> None:
+        self._channels = build_channels(settings)
+        _check_narrowing(courier_channels, self._channels)
+        catalogue = build_catalogue(settings)
+        rules = channel_rules(settings, self._channels)
+        wanted = topology(catalogue, self._channels)
+
+        async def declare_all(connection: AbstractConnection) -> None:
+            channel = await connection.channel()
+            await declare(channel, wanted)
+            await channel.close()
+
+        self.ledger = Ledger(settings.database_url.get_secret_value(), connections=settings.database_connections)
+        self._publisher = Publisher(settings.amqp_urls, declare_all)
+        self._announcer = Announcer(self._publisher)
+        self._settler = Settler(self.ledger, self._publisher, self._announcer)
+        self._intake = (
+            Intake(self.ledger, self._publisher, self._announcer, catalogue, rules) if "intake" in roles else None
+        )
+        self._timer = (
+            Timer(self.ledger, self._publisher, self._announcer, tuple(self._channels)) if "timer" in roles else None
+        )
+        self._couriers: list[Courier] = []
+        if "courier" in roles:
+            texts = load_texts(BUILT_IN, *settings.template_dirs)
+            self._couriers = [
+                Courier(channel, self.ledger, self._settler, self._announcer, catalogue, texts)
+                for name, channel in self._channels.items()
+                if not courier_channels or name in courier_channels
+            ]
+        inboxes = [
+            *(self._intake.inboxes if self._intake else ()),
+            *(self._timer.inboxes if self._timer else ()),
+            *inboxes_of(self._couriers),
+        ]
+        self._consumer = Consumer(settings.amqp_urls, inboxes, declare_all)
+        self._health = HealthServer(settings.http_host, settings.http_port, self.reasons)
+        self._draining = False
+        self._roles = tuple(roles)
+
+    @property
+    def http_port(self) -> int:
+        """The port of /healthz, /readyz and /metrics."""
+        return self._health.port
+
+    def reasons(self) -> list[str]:
+        """Answer why this process cannot work right now; empty where it can."""
+        draining = "shutting down" if self._draining else ""
+        outages = (draining, self.ledger.outage, self._consumer.link.outage, self._publisher.link.outage)
+        return [outage for outage in outages if outage]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then drain: finish what is being sent, give back the rest."""
+        await self.ledger.open()
+        await self._health.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                links = [group.create_task(link.run()) for link in (self._publisher.link, self._consumer.link)]
+                voices = [group.create_task(self._announcer.run()), group.create_task(self._settler.run())]
+                work = [group.create_task(role.run()) for role in self._working_roles()]
+                ready = group.create_task(self._say_ready())
+                await stop.wait()
+                ready.cancel()
+                await self._drain(work, voices)
+                for task in links:
+                    task.cancel()
+        finally:
+            await self._close()
+
+    def _working_roles(self) -> list[Intake | Timer | Courier]:
+        return [role for role in (self._intake, self._timer, *self._couriers) if role is not None]
+
+    async def _say_ready(self) -> None:
+        await self.ledger.persist(lambda: self.ledger.fetch("SELECT 1"))
+        await self._publisher.link.up.wait()
+        await self._consumer.link.up.wait()
+        _log.info("process.ready", roles=",".join(self._roles), http_port=self.http_port)
+
+    async def _drain(self, work: Sequence[asyncio.Task[None]], voices: Sequence[asyncio.Task[None]]) -> None:
+        _log.info("process.draining")
+        self._draining = True
+        await self._consumer.stop()
+        for role in (*self._couriers, *([self._timer] if self._timer else ())):
+            role.stop()
+        _, late = await asyncio.wait(work, timeout=DRAIN_SECONDS) if work else (set(), set())
+        self._settler.stop()
+        self._announcer.stop()
+        _, silent = await asyncio.wait(voices, timeout=1.0)
+        for task in (*late, *silent):
+            task.cancel()
+        _log.info("process.drained", cut_off=len(late))
+
+    async def _close(self) -> None:
+        for channel in self._channels.values():
+            await channel.aclose()
+        await self._consumer.link.aclose()
+        await self._publisher.link.aclose()
+        await self._health.aclose()
+        await self.ledger.aclose()
+
+
+def _check_narrowing(wanted: Sequence[str], channels: dict[str, Channel[Any]]) -> None:
+    for name in wanted:
+        if name not in channels:
+            raise SettingsInvalid(f"--channels names {name}, which KABAR_CHANNELS does not switch on")
+
+
+async def run_until_signal(process: Process) -> None:
+    """Run a process until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await process.run(stop)

@@ -1,0 +1,103 @@
+"""One connection to the broker that comes back by itself, and what it calls when it does.
+
+A process holds two: one to consume and one to publish, because a broker under a memory alarm stops reading from
+publishing connections and would hold up the acks on them too (RabbitMQ "Alarms" guide).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Never
+
+import aiormq
+import structlog
+from aiormq.abc import AbstractConnection
+from yarl import URL
+
+_log = structlog.get_logger("broker")
+_CONNECT_SECONDS = 10.0
+_LONGEST_PAUSE_SECONDS = 5.0
+BROKER_ERRORS = (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError, TimeoutError)
+
+
+class Link:
+    """Keeps one connection up. `urls` are tried in turn; `set_up` runs on each new one before it counts as up."""
+
+    def __init__(
+        self, urls: Sequence[str], purpose: str, set_up: Callable[[AbstractConnection], Awaitable[None]]
+    ) -> None:
+        self._urls = [_with_heartbeat(url) for url in urls]
+        self._purpose = purpose
+        self._set_up = set_up
+        self._connection: AbstractConnection | None = None
+        self._given_up = asyncio.Event()
+        self.up = asyncio.Event()
+        """Set once the first connection has been set up."""
+        self.outage: str = f"not yet connected to the broker ({purpose})"
+        """Why the broker cannot be used right now; '' while it can."""
+
+    async def run(self) -> Never:
+        """Connect, and again whenever the connection is lost, with a jittered pause. Ends by cancellation."""
+        failures = 0
+        for url in itertools.cycle(self._urls):
+            try:
+                await self._hold(url)
+                failures = 0
+            except BROKER_ERRORS as error:
+                failures += 1
+                self._note(error)
+            await asyncio.sleep(min(_LONGEST_PAUSE_SECONDS, 0.1 * 2**failures) * random.uniform(0.3, 1.0))  # noqa: S311 - jitter
+        raise AssertionError("a cycle does not end")
+
+    def give_up(self, _: object = None) -> None:
+        """Drop the connection, so that everything on it is set up anew. Fits as a callback of anything."""
+        self._given_up.set()
+
+    async def aclose(self) -> None:
+        """Close the connection. Call it after `run` was cancelled. Safe to call twice."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed:
+            try:
+                async with asyncio.timeout(3):
+                    await connection.close()
+            except BROKER_ERRORS:
+                return
+
+    async def _hold(self, url: URL) -> None:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            self._connection = await aiormq.connect(url)
+        connection = self._connection
+        self._given_up.clear()
+        try:
+            await self._set_up(connection)
+            if self.outage:
+                _log.info("broker.connected", purpose=self._purpose)
+            self.outage = ""
+            self.up.set()
+            await self._until_lost(connection)
+        finally:
+            if not connection.is_closed:
+                await connection.close()
+
+    async def _until_lost(self, connection: AbstractConnection) -> None:
+        given_up = asyncio.ensure_future(self._given_up.wait())
+        try:
+            await asyncio.wait([connection.closing, given_up], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            given_up.cancel()
+        lost = connection.closing
+        self._note(lost.exception() if lost.done() and not lost.cancelled() else None)
+
+    def _note(self, error: BaseException | None) -> None:
+        name = type(error).__name__ if error is not None else "closed"
+        if not self.outage:
+            _log.warning("broker.lost", purpose=self._purpose, error_type=name)
+        self.outage = f"the broker is away ({self._purpose}: {name})"
+
+
+def _with_heartbeat(url: str) -> URL:
+    parsed = URL(url)
+    return parsed if "heartbeat" in parsed.query else parsed.update_query(heartbeat="10")

@@ -1,0 +1,165 @@
+"""Mail as bytes: a multipart/alternative message in a few microseconds, where `EmailMessage` takes a millisecond.
+
+The parts that never change are encoded once. What may vary is encoded by the standard library's C functions, so that
+every line is 7-bit and, addresses aside, within 78 characters, whatever the text holds. A test holds the result against
+`email`'s own idea of the same mail. Pure; knows nothing of SMTP.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import b2a_base64, b2a_qp
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from worker.channels import layout
+from worker.channels.fitting import one_line
+
+# "=_" can stand neither in base64 nor in quoted-printable (RFC 2045, 6.7), so no content can forge this line.
+_BOUNDARY = b"=_kabar"
+_BASE64_LINE = 57  # bytes that make one line of 76 characters (RFC 2045, 6.8)
+_CONTROLS = bytes({*range(32), 127} - {9, 10})
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_SPECIAL = re.compile(r'(["\\])')
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What one mail says, for `Press.print`.
+
+    `subject` and `text` are plain, `html` is the layout's inner part. `address` is valid and has an ASCII domain.
+    """
+
+    address: str
+    name: str
+    subject: str
+    text: str
+    html: str
+    at: datetime
+    message_id: str
+
+
+class Press:
+    """Prints letters of one sender."""
+
+    def __init__(self, sender_name: str, sender_address: str) -> None:
+        self._from = b"From: " + mailbox(sender_name, sender_address, used=6) + b"\r\nTo: "
+
+    def print(self, letter: Letter) -> bytes:
+        """Give the whole message, with CRLF lines and 7-bit; full stops at the start of a line are not yet doubled.
+
+        Only an address whose local part is not ASCII makes its `To` line UTF-8 (RFC 6532).
+        """
+        return b"".join(
+            (
+                self._from,
+                mailbox(letter.name, letter.address, used=4),
+                b"\r\nSubject: ",
+                unstructured(letter.subject, used=9),
+                f"\r\nDate: {rfc5322_date(letter.at)}\r\nMessage-ID: <{letter.message_id}>".encode(),
+                _BEFORE_TEXT,
+                _text_part(letter.text),
+                _html_part(letter.html),
+                _END,
+            )
+        )
+
+
+def mailbox(name: str, address: str, *, used: int) -> bytes:
+    """Give `Name <address>` for a header whose first line has `used` characters already (RFC 5322, 3.4)."""
+    name = one_line(name)
+    if not name:
+        return address.encode()
+    if name.isascii() and len(name) <= 60 - used and "=?" not in name:
+        phrase = name if _ATOMS.fullmatch(name) else '"' + _SPECIAL.sub(r"\\\1", name) + '"'
+        fold = " " if used + len(phrase) + len(address) < 75 else "\r\n "  # noqa: PLR2004 - RFC 5322, 2.1.1
+        return f"{phrase}{fold}<{address}>".encode()
+    return _encoded_words(name) + f"\r\n <{address}>".encode()
+
+
+def unstructured(text: str, *, used: int) -> bytes:
+    """Give the value of a header like Subject: as it is where that is possible, else as encoded words (RFC 2047)."""
+    text = one_line(text)
+    if len(text) + used <= 78 and text.isascii() and "=?" not in text and text == text.strip():  # noqa: PLR2004
+        return text.encode()
+    return _encoded_words(text)
+
+
+def rfc5322_date(at: datetime) -> str:
+    """Give the moment as RFC 5322, 3.3 wants it, in UTC and in English whatever the locale."""
+    at = at.astimezone(UTC)
+    return (
+        f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04} "
+        f"{at.hour:02}:{at.minute:02}:{at.second:02} +0000"
+    )
+
+
+def _encoded_words(text: str) -> bytes:
+    raw = text.encode("utf-8", "replace")
+    words = []
+    start = 0
+    while start < len(raw):
+        # 39 bytes are 52 characters of base64: with "=?utf-8?B?…?=" and a header's name within 76. No character is cut.
+        end = min(start + 39, len(raw))
+        while end < len(raw) and raw[end] & 0xC0 == 0x80:  # noqa: PLR2004 - a UTF-8 continuation byte
+            end -= 1
+        words.append(b"=?utf-8?B?" + b2a_base64(raw[start:end], newline=False) + b"?=")
+        start = end
+    return b"\r\n ".join(words)
+
+
+def _clean(text: str) -> bytes:
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.encode("utf-8", "replace").translate(None, _CONTROLS)
+
+
+def _quoted_printable(raw: bytes) -> bytes:
+    return b2a_qp(raw).replace(b"\n", b"\r\n")
+
+
+def _base64(raw: bytes) -> bytes:
+    encoded = b2a_base64(raw, newline=False)
+    return b"\r\n".join([encoded[start : start + 76] for start in range(0, len(encoded), 76)])
+
+
+def _part_head(kind: bytes, encoding: bytes) -> bytes:
+    return b"\r\n--%b\r\nContent-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n" % (
+        _BOUNDARY,
+        kind,
+        encoding,
+    )
+
+
+_BEFORE_TEXT = (
+    b"\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"
+    b'Content-Type: multipart/alternative; boundary="%b"\r\n' % _BOUNDARY
+)
+_END = b"\r\n--%b--\r\n" % _BOUNDARY
+_PLAIN_QP = _part_head(b"plain", b"quoted-printable")
+_PLAIN_BASE64 = _part_head(b"plain", b"base64")
+
+# Of the head of the layout all whole lines of base64 are made now, and the rest goes before what varies.
+_HEAD = _clean(layout.HEAD).replace(b"\n", b"\r\n")
+_HEAD_LINES, _HEAD_REST = divmod(len(_HEAD), _BASE64_LINE)
+_HEAD_END = _HEAD[len(_HEAD) - _HEAD_REST :]
+_HTML_QP = _part_head(b"html", b"quoted-printable") + _quoted_printable(_clean(layout.HEAD))
+_HTML_BASE64 = _part_head(b"html", b"base64") + _base64(_HEAD[: _HEAD_LINES * _BASE64_LINE]) + b"\r\n"
+_TAIL_QP = _quoted_printable(b"\n" + _clean(layout.TAIL))
+_TAIL = _clean(layout.TAIL)
+
+
+def _text_part(text: str) -> bytes:
+    raw = _clean(text)
+    if text.isascii():
+        return _PLAIN_QP + _quoted_printable(raw)
+    return _PLAIN_BASE64 + _base64(raw.replace(b"\n", b"\r\n"))
+
+
+def _html_part(html: str) -> bytes:
+    raw = _clean(html)
+    if html.isascii():
+        return _HTML_QP + _quoted_printable(raw) + _TAIL_QP
+    return _HTML_BASE64 + _base64(_HEAD_END + (raw + b"\n" + _TAIL).replace(b"\n", b"\r\n"))

@@ -1,0 +1,156 @@
+"""What arrives in the broker's dead queues, read as a dead letter. Pure.
+
+An event that Kabar rejected carries its reason in headers; one that the broker gave up on carries RabbitMQ's
+`x-death`. Source: RabbitMQ, "Dead Letter Exchanges", effects on messages.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid5
+
+import orjson
+
+from worker.core.fingerprint import fingerprint
+from worker.core.message import EVENT_SPACE, RawMessage
+
+CODE: Final = "x-kabar-reason"
+FIELD: Final = "x-kabar-field"
+REMEDY: Final = "x-kabar-remedy"
+PLACE: Final = "x-kabar-place"
+_OURS: Final = ("x-kabar-", "x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+_BYTES: Final = "$base64"
+_BROKER_SAID: Final = {
+    "delivery_limit": ("killed_workers", "each worker that took it died: find out why before you replay it"),
+    "rejected": ("headers_too_large", "its headers leave no room for a reason: send less in headers"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event or job that needs a human. The same message has the same id, however often it arrives."""
+
+    id: UUID
+    event_id: str
+    event_type: str
+    stage: str
+    reason: str
+    field: str
+    remedy: str
+    fingerprint: str
+    body: bytes
+    properties: str
+    """JSON: content_type, message_id, timestamp, app_id, headers (the producer's own)."""
+    routing_key: str
+
+
+def read_dead(message: RawMessage) -> DeadLetter:
+    """Read a message from a dead queue."""
+    headers = message.headers
+    reason, remedy = _text(headers.get(CODE)), _text(headers.get(REMEDY))
+    if not reason:
+        said = _broker_reason(headers)
+        reason, remedy = _BROKER_SAID.get(said, (said or "unknown", "the broker gave up on it"))
+    properties = _properties(message)
+    event_type = _clean(_type_of(message))
+    field = _text(headers.get(FIELD))
+    place = _text(headers.get(PLACE)) or field
+    return DeadLetter(
+        id=uuid5(EVENT_SPACE, f"dead\n{message.routing_key}\n{properties}\n{base64.b85encode(message.body).decode()}"),
+        event_id=_clean(_id_of(message)),
+        event_type=event_type,
+        stage="accept" if not _text(headers.get(PLACE)) else "intake",
+        reason=_clean(reason),
+        field=_clean(field),
+        remedy=_clean(remedy),
+        fingerprint=fingerprint("intake", event_type, reason, place),
+        body=message.body,
+        properties=properties,
+        routing_key=_clean(message.routing_key),
+    )
+
+
+def revive(body: bytes, properties: str, routing_key: str) -> RawMessage:
+    """Make the message of a dead letter again, as its producer sent it."""
+    known = orjson.loads(properties)
+    timestamp = known["timestamp"]
+    return RawMessage(
+        body=body,
+        routing_key=routing_key,
+        content_type=known["content_type"],
+        headers={name: _from_json(value) for name, value in known["headers"].items()},
+        message_id=known["message_id"],
+        timestamp=datetime.fromisoformat(timestamp) if timestamp else None,
+        app_id=known["app_id"],
+    )
+
+
+def _properties(message: RawMessage) -> str:
+    return orjson.dumps(
+        {
+            "content_type": message.content_type,
+            "message_id": message.message_id,
+            "timestamp": message.timestamp.isoformat() if message.timestamp else None,
+            "app_id": message.app_id,
+            "headers": {name: _to_json(value) for name, value in own_headers(message.headers).items()},
+        },
+        default=str,
+    ).decode()
+
+
+def own_headers(headers: Mapping[str, object]) -> dict[str, object]:
+    """Answer the headers that the producer set, without the broker's and Kabar's."""
+    return {name: value for name, value in headers.items() if not name.startswith(_OURS)}
+
+
+def _to_json(value: object) -> object:
+    return {_BYTES: base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _from_json(value: object) -> object:
+    if isinstance(value, dict) and value.keys() == {_BYTES}:
+        return base64.b64decode(value[_BYTES])
+    return value
+
+
+def _broker_reason(headers: Mapping[str, object]) -> str:
+    deaths = headers.get("x-death")
+    if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
+        return _text(deaths[0].get("reason"))
+    return ""
+
+
+def _type_of(message: RawMessage) -> str:
+    return _attribute(message, "type") or message.routing_key
+
+
+def _id_of(message: RawMessage) -> str:
+    return _attribute(message, "id") or message.message_id or ""
+
+
+def _attribute(message: RawMessage, name: str) -> str:
+    """Answer an attribute of a message that may be of any form, or of none."""
+    for prefix in ("cloudEvents:", "cloudEvents_", "ce-"):
+        if prefix + name in message.headers:
+            return _text(message.headers[prefix + name])
+    if not message.content_type.startswith("application/cloudevents+json"):
+        return ""
+    try:
+        document = orjson.loads(message.body)
+    except orjson.JSONDecodeError:
+        return ""
+    return _text(document.get(name)) if isinstance(document, dict) else ""
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else ""
+
+
+def _clean(value: str) -> str:
+    return value.replace("\x00", "")[:500]

@@ -1,0 +1,68 @@
+"""What arrives and what it becomes: the raw message, the accepted event, or the reason it was rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from pydantic import JsonValue
+
+from schemas.catalogue import EventData, EventInfo, Priority
+
+EVENT_SPACE = UUID("6b616261-7200-5000-8000-000000000001")
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """One message as the broker gave it. `deliveries_before`: how often it was handed out and came back unsettled."""
+
+    body: bytes
+    routing_key: str
+    content_type: str = ""
+    headers: Mapping[str, object] = field(default_factory=dict)
+    message_id: str | None = None
+    timestamp: datetime | None = None
+    app_id: str | None = None
+    deliveries_before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event that passed every check. `key` is derived from source and id; `data` is the payload as JSON values."""
+
+    key: UUID
+    id: str
+    source: str
+    info: EventInfo
+    type: str
+    time: datetime
+    data: Mapping[str, JsonValue]
+    payload: EventData
+    persons: tuple[str, ...] | None = None
+    roles: tuple[str, ...] | None = None
+    audience: str | None = None
+    subject: str | None = None
+    actor: str | None = None
+    priority: Priority | None = None
+    expires_at: datetime | None = None
+    version: int = 1
+    traceparent: str | None = None
+    extensions: Mapping[str, JsonValue] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Why an event cannot be taken in: a stable code, the field at fault, and what the producer should do."""
+
+    code: str
+    field: str
+    remedy: str
+    event_id: str = ""
+    event_type: str = ""
+
+
+def event_key(source: str, event_id: str) -> UUID:
+    """Derive the key of an event: the same source and id give the same key for ever."""
+    return uuid5(EVENT_SPACE, f"{source}\n{event_id}")

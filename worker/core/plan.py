@@ -1,0 +1,105 @@
+"""What `decide` says of an event: for each person and channel a plan to send, or a skip with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from schemas.catalogue import Lane
+from worker.core.message import Event
+from worker.core.outcome import UnsurePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a person can be reached on a channel. `suppressed`: why it must not be used, empty where it may."""
+
+    channel: str
+    address: str
+    suppressed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who can be told, with all that deciding needs. `preferences` maps (scope, channel) to on or off."""
+
+    id: str
+    roles: frozenset[str]
+    addresses: tuple[Address, ...]
+    preferences: Mapping[tuple[str, str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the ledger knows of the people a batch concerns, by id. `crowded`: roles with too many members to read."""
+
+    people: Mapping[str, Person]
+    crowded: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRule:
+    """What deciding must know of a channel that this deployment has."""
+
+    attempt_limit: int
+    on_unsure: UnsurePolicy
+    needs_address: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Send it: the delivery is ready."""
+
+    lane: Lane
+    attempt_limit: int
+    on_unsure: UnsurePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Do not send it, and why: a stable reason, and the fact that decided."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDelivery:
+    """One notification on one channel to one address."""
+
+    id: UUID
+    channel: str
+    address: str
+    decision: Plan | Skip
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedNotification:
+    """One event for one person on one route."""
+
+    id: UUID
+    person_id: str
+    route: str
+    expires_at: datetime
+    deliveries: tuple[PlannedDelivery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All that follows from one event. `reason` says why where no notification follows."""
+
+    event: Event
+    notifications: tuple[PlannedNotification, ...]
+    reason: str = ""
+
+
+def notification_id(event_key: UUID, person_id: str, route: str) -> UUID:
+    """Derive a notification's id: a redelivered event meets its own rows."""
+    return uuid5(event_key, f"{person_id}\n{route}")
+
+
+def delivery_id(notification: UUID, channel: str, address: str) -> UUID:
+    """Derive a delivery's id from what it stands for."""
+    return uuid5(notification, f"{channel}\n{address}")

@@ -1,0 +1,31 @@
+"""Who an event is for: the audience of each route, before the ledger is asked who is in a role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.catalogue import Route
+from worker.core.message import Event
+
+ADMIN_ROLE = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Persons by id and everybody with one of the roles."""
+
+    persons: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+
+
+def audience_of(event: Event, route: Route) -> Audience:
+    """Answer who the route is for. The event's own audience replaces that of the type's first route."""
+    if event.persons is not None and event.roles is not None and route is event.info.routes[0]:
+        return Audience(event.persons, event.roles)
+    match route.audience:
+        case "user":
+            return Audience(persons=(getattr(event.payload, "user_id"),))  # noqa: B009 - the catalogue promises it
+        case "admins":
+            return Audience(roles=(ADMIN_ROLE,))
+        case "envelope":
+            return Audience(persons=tuple(dict.fromkeys(getattr(event.payload, "user_ids", None) or ())))

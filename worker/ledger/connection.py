@@ -1,0 +1,118 @@
+"""The way to PostgreSQL: a pool, the named statements, and what to do while the database is away.
+
+Knows nothing of events or deliveries. An outage is waited out here, so that callers neither lose work nor spend
+attempts on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from functools import cache
+from importlib.resources import files
+from typing import TypeVar
+
+import asyncpg
+import structlog
+
+from worker.errors import ServiceUnavailable
+
+T = TypeVar("T")
+Record = asyncpg.Record
+
+_log = structlog.get_logger("ledger")
+# Classes of SQLSTATE that say "not now": connection, resources, operator intervention, system, read-only, rollback.
+_OUTAGE_CLASSES = ("08", "53", "57", "58", "25006", "40")
+_COMMAND_SECONDS = 20.0
+
+
+@cache
+def statement(name: str) -> str:
+    """Answer the SQL filed as `sql/<name>.sql`."""
+    return files("worker.ledger").joinpath("sql", f"{name}.sql").read_text("utf-8")
+
+
+class Ledger:
+    """The database as one process sees it. Safe to share by all tasks of an event loop."""
+
+    def __init__(self, url: str, *, connections: int = 8) -> None:
+        self._url = url
+        self._connections = connections
+        self._pool: asyncpg.Pool[Record] | None = None
+        self.outage: str = ""
+        """Why the database cannot be used right now; '' while it can."""
+
+    async def open(self) -> None:
+        """Make the pool. Connects on first use, so a database that is away does not stop a process from starting."""
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._connections,
+            command_timeout=_COMMAND_SECONDS,
+            timeout=_COMMAND_SECONDS,
+            server_settings={
+                "application_name": "kabar",
+                "jit": "off",
+                # Every statement finds its rows by an index. Plans are cached for the life of a connection, and one
+                # made while a table was still empty would read the whole of it for ever.
+                "enable_seqscan": "off",
+                "idle_in_transaction_session_timeout": "30s",
+            },
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections. Safe to call twice."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                await asyncio.wait_for(pool.close(), 5)
+            except TimeoutError:
+                pool.terminate()
+
+    async def fetch(self, query: str, *arguments: object) -> list[Record]:
+        """Run one statement in its own transaction and answer its rows. Raises what asyncpg raises."""
+        if self._pool is None:
+            raise ServiceUnavailable("the ledger is not open")
+        async with self._pool.acquire() as connection:
+            return await connection.fetch(query, *arguments)
+
+    async def transact(self, work: Callable[[asyncpg.pool.PoolConnectionProxy[Record]], Awaitable[T]]) -> T:
+        """Run several statements in one transaction."""
+        if self._pool is None:
+            raise ServiceUnavailable("the ledger is not open")
+        async with self._pool.acquire() as connection, connection.transaction():
+            return await work(connection)
+
+    async def persist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Repeat idempotent work until the database has done it. Only outages are waited out; bugs are raised."""
+        failures = 0
+        while True:
+            try:
+                result = await work()
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                failures += 1
+                self._note_outage(error)
+                await asyncio.sleep(min(2.0, 0.05 * 2**failures) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            else:
+                if self.outage:
+                    self.outage = ""
+                    _log.warning("database.back")
+                return result
+
+    def _note_outage(self, error: Exception) -> None:
+        if not self.outage:
+            _log.error("database.away", error_type=type(error).__name__)
+        self.outage = f"the database is away ({type(error).__name__})"
+
+
+def is_outage(error: BaseException) -> bool:
+    """Say whether an error means that the database is away or overloaded, and not that the work is wrong."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_OUTAGE_CLASSES)
+    if isinstance(error, asyncpg.InterfaceError):
+        # Raised when a pooled connection died; an InterfaceError that is our own wrong argument is a ValueError too.
+        return not isinstance(error, ValueError)
+    return isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError)

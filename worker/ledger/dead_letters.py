@@ -1,0 +1,60 @@
+"""Dead letters: what needs a human, with all that is needed to judge it and to send it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from schemas.catalogue import Lane
+from worker.core.dead_letter import DeadLetter
+from worker.ledger.connection import Ledger, Record, statement
+from worker.ledger.intake import Ready
+
+
+async def bury(ledger: Ledger, letters: Sequence[DeadLetter], kind: str) -> None:
+    """Write letters from the broker; one that is here already is open again and counted."""
+    rows = {letter.id: letter for letter in letters}.values()
+    columns = [
+        (r.id, kind, r.event_id, r.event_type, r.stage, r.reason, r.field, r.remedy, r.fingerprint, r.body,
+         r.properties, r.routing_key)
+        for r in rows
+    ]  # fmt: skip
+    await ledger.fetch(statement("bury"), *zip(*columns, strict=True))
+
+
+async def list_open(ledger: Ledger, limit: int) -> list[Record]:
+    """Answer the newest open letters, without their bodies."""
+    return await ledger.fetch(statement("dead_list"), limit)
+
+
+async def find(ledger: Ledger, prefix: str) -> list[Record]:
+    """Answer the letters whose id begins with `prefix`, whole; at most two, so that a doubt can be seen."""
+    return await ledger.fetch(statement("dead_find"), prefix)
+
+
+async def replay_delivery(ledger: Ledger, letter: Record, actor: str) -> list[Ready]:
+    """Give a dead delivery a new attempt budget and make it ready. Empty: it is not dead any more."""
+
+    async def work(connection: asyncpg.pool.PoolConnectionProxy[Record]) -> list[Ready]:
+        rows = await connection.fetch(statement("dead_replay_delivery"), letter["delivery_id"])
+        await _resolve(connection, letter["id"], "replayed", actor, f"{len(rows)} made ready")
+        return [Ready(row["id"], row["channel"], Lane(row["lane"])) for row in rows]
+
+    return await ledger.transact(work)
+
+
+async def resolve(ledger: Ledger, letter_id: UUID, state: str, actor: str, detail: str) -> None:
+    """Close a letter as `replayed` or `dropped`, and say so in the audit."""
+
+    async def work(connection: asyncpg.pool.PoolConnectionProxy[Record]) -> None:
+        await _resolve(connection, letter_id, state, actor, detail)
+
+    await ledger.transact(work)
+
+
+async def _resolve(
+    connection: asyncpg.pool.PoolConnectionProxy[Record], letter_id: UUID, state: str, actor: str, detail: str
+) -> None:
+    await connection.execute(statement("dead_resolve"), letter_id, state, actor, detail)

@@ -1,0 +1,167 @@
+"""The life of a delivery in the ledger: leased, settled, woken, reaped. Each is one statement per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from schemas.catalogue import Lane
+from worker.core.outcome import UnsurePolicy
+from worker.ledger.connection import Ledger, Record, statement
+from worker.ledger.intake import Ready
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A delivery that is ours until its lease runs out, with all that rendering and reporting need."""
+
+    id: UUID
+    token: int
+    notification_id: UUID
+    person_id: str
+    channel: str
+    address: str
+    lane: Lane
+    attempt: int
+    attempt_limit: int
+    on_unsure: UnsurePolicy
+    created_at: datetime
+    route: str
+    event_id: str
+    event_source: str
+    event_type: str
+    event_time: datetime
+    data: str
+    """The event's payload, JSON."""
+    name: str
+    locale: str | None
+    time_zone: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A delivery that came to an end, or to rest, without a courier: seen at lease or by the timer."""
+
+    delivery_id: UUID
+    notification_id: UUID
+    person_id: str
+    channel: str
+    state: str
+    reason: str
+    attempt: int
+    event_id: str
+    event_source: str
+    event_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What is to be written of one leased delivery. `delay_seconds` counts from the database's now."""
+
+    id: UUID
+    token: int
+    state: str
+    reason: str = ""
+    detail: str = ""
+    delay_seconds: float = 0.0
+    gives_back: bool = False
+    resends: bool = False
+    reference: str = ""
+    outcome: str = "sent"
+    duration_ms: int | None = None
+    suppresses: bool = False
+    fingerprint: str = ""
+
+
+class Shown(NamedTuple):
+    """What the inbox is to show of a notification."""
+
+    delivery_id: UUID
+    notification_id: UUID
+    title: str
+    body: str
+    link: str
+    action: str
+
+
+async def lease(
+    ledger: Ledger, ids: Sequence[UUID], token: int, lease_seconds: float
+) -> tuple[list[Leased], list[Ended]]:
+    """Claim these deliveries under a token. Answers those that are ours now, and those that ended on looking again.
+
+    What is neither was not queued any more: another courier has it, or it has been dealt with.
+    """
+    rows = await ledger.fetch(statement("lease"), ids, token, lease_seconds)
+    leased = [_leased(row, token) for row in rows if row["state"] == "leased"]
+    ended = [_ended(row) for row in rows if row["state"] != "leased"]
+    return leased, ended
+
+
+def _leased(row: Record, token: int) -> Leased:
+    (
+        delivery_id, notification_id, person_id, channel, address, lane, _, _, attempt, attempt_limit, on_unsure,
+        created_at, route, event_id, source, event_type, time, data, name, locale, time_zone,
+    ) = row  # fmt: skip
+    return Leased(
+        delivery_id, token, notification_id, person_id, channel, address, Lane(lane), attempt, attempt_limit,
+        UnsurePolicy(on_unsure), created_at, route, event_id, source, event_type, time, data, name or "",
+        locale, time_zone,
+    )  # fmt: skip
+
+
+def _ended(row: Record) -> Ended:
+    return Ended(
+        row["id"], row["notification_id"], row["person_id"], row["channel"], row["state"], row["reason"],
+        row["attempt"], row["event_id"], row["source"], row["type"],
+    )  # fmt: skip
+
+
+async def settle(ledger: Ledger, settlements: Sequence[Settlement], shown: Sequence[Shown]) -> dict[UUID, str]:
+    """Write outcomes back, each under its own token. Answers the state of each that was written.
+
+    What is `shown` stands in the inbox exactly when its delivery is `sent`.
+    """
+    columns = [
+        (s.id, s.token, s.state, s.reason, s.detail, s.delay_seconds, s.gives_back, s.resends, s.reference, s.outcome,
+         s.duration_ms, s.suppresses, s.fingerprint)
+        for s in settlements
+    ]  # fmt: skip
+    rows = await ledger.fetch(
+        statement("settle"),
+        *zip(*columns, strict=True),
+        *(zip(*shown, strict=True) if shown else [()] * 6),
+    )
+    return {row["id"]: row["state"] for row in rows}
+
+
+async def wake(ledger: Ledger, limit: int) -> list[Ready]:
+    """Make ready what has waited long enough. Answers what needs a job."""
+    return _ready(await ledger.fetch(statement("wake"), limit))
+
+
+async def reap(ledger: Ledger, limit: int) -> list[Ended]:
+    """Resolve leases that ran out, by each delivery's policy. Answers what became of them."""
+    return [_ended(row) for row in await ledger.fetch(statement("reap"), limit)]
+
+
+async def overdue(ledger: Ledger, channel: str, lane: Lane, limit: int) -> list[Ready]:
+    """Answer what has been ready for over a minute on this channel and lane; it is looked at again a minute later."""
+    rows = await ledger.fetch(statement("overdue"), channel, lane, limit)
+    return [Ready(row["id"], channel, lane) for row in rows]
+
+
+async def queued_of(ledger: Ledger, ids: Sequence[UUID]) -> list[Ready]:
+    """Answer which of these still wait for a courier."""
+    return _ready(await ledger.fetch(statement("queued_of"), ids))
+
+
+async def gauges(ledger: Ledger) -> list[Record]:
+    """Count what is not at an end, by channel, lane and state, with the age of the oldest that is ready."""
+    return await ledger.fetch(statement("gauges"))
+
+
+def _ready(rows: Sequence[Record]) -> list[Ready]:
+    return [Ready(row["id"], row["channel"], Lane(row["lane"])) for row in rows]

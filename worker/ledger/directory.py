@@ -1,0 +1,103 @@
+"""The people directory: who they are, where they can be reached, what they want."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from worker.core.plan import Address, Facts, Person
+from worker.ledger.connection import Ledger, Record, statement
+
+ROLE_LIMIT = 5000
+"""How many people of one role a single event can reach."""
+
+
+async def read_facts(ledger: Ledger, persons: Collection[str], roles: Collection[str]) -> Facts:
+    """Read everything known of these people and of everybody in these roles, in one round trip."""
+    rows = await ledger.fetch(statement("facts"), list(persons), list(roles), ROLE_LIMIT + 1)
+    people = {row["id"]: _person(row) for row in rows}
+    if not roles:
+        return Facts(people)
+    sizes = Counter(role for person in people.values() for role in person.roles)
+    return Facts(people, frozenset(role for role in roles if sizes[role] > ROLE_LIMIT))
+
+
+def _person(row: Record) -> Person:
+    return Person(
+        id=row["id"],
+        roles=frozenset(row["roles"]),
+        addresses=tuple(Address(*parts) for parts in row["addresses"]),
+        preferences={(scope, channel): wanted == "on" for scope, channel, wanted in row["preferences"]},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PersonChange:
+    """What is new of a person. None leaves a field as it is; a channel's addresses are given whole."""
+
+    person_id: str
+    at: datetime
+    name: str | None = None
+    locale: str | None = None
+    time_zone: str | None = None
+    roles: Sequence[str] | None = None
+    addresses: Mapping[str, Sequence[str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRemoval:
+    """A person is gone."""
+
+    person_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceChange:
+    """A person wants something, or does not, or (None) has no opinion any more."""
+
+    person_id: str
+    at: datetime
+    scope: str
+    channel: str
+    enabled: bool | None
+
+
+DirectoryChange = PersonChange | PersonRemoval | PreferenceChange
+
+
+async def apply_changes(ledger: Ledger, changes: Iterable[DirectoryChange]) -> None:
+    """Apply changes in their order; one older than what is known is ignored. Safe to call twice with the same.
+
+    Neighbours of one kind about different people share a statement.
+    """
+    for kind, run in _runs(changes):
+        await ledger.fetch(statement(kind), orjson.dumps(run).decode())
+
+
+def _runs(changes: Iterable[DirectoryChange]) -> Iterable[tuple[str, list[DirectoryChange]]]:
+    kind, run, seen = "", list[DirectoryChange](), set[object]()
+    for change in changes:
+        name, key = _kind_and_key(change)
+        if run and (name != kind or key in seen):
+            yield kind, run
+            run, seen = [], set()
+        kind = name
+        run.append(change)
+        seen.add(key)
+    if run:
+        yield kind, run
+
+
+def _kind_and_key(change: DirectoryChange) -> tuple[str, object]:
+    match change:
+        case PersonChange():
+            return "person_changed", change.person_id
+        case PersonRemoval():
+            return "person_removed", change.person_id
+        case PreferenceChange():
+            return "preference_changed", (change.person_id, change.scope, change.channel)

@@ -1,0 +1,94 @@
+"""Writing what intake decided: one statement per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import orjson
+
+from schemas.catalogue import Lane
+from worker.core.message import Event
+from worker.core.plan import Decision, Plan, PlannedDelivery, PlannedNotification, Skip
+from worker.ledger.connection import Ledger, statement
+
+EVENT_COLUMNS, NOTIFICATION_COLUMNS, DELIVERY_COLUMNS = 15, 7, 13
+
+
+class Ready(NamedTuple):
+    """A delivery that waits for a courier, and the queue its job belongs to."""
+
+    id: UUID
+    channel: str
+    lane: Lane
+
+
+async def record(ledger: Ledger, decisions: Sequence[Decision]) -> list[UUID]:
+    """Write events, notifications and deliveries. Answers the keys of events that were there before.
+
+    Those keep their rows untouched. No key may occur twice in one call.
+    """
+    events = [_event_row(decision) for decision in decisions]
+    notifications = [
+        _notification_row(decision.event, notification)
+        for decision in decisions
+        for notification in decision.notifications
+    ]
+    deliveries = [
+        _delivery_row(decision.event, notification, delivery)
+        for decision in decisions
+        for notification in decision.notifications
+        for delivery in notification.deliveries
+    ]
+    rows = await ledger.fetch(
+        statement("dispatch"),
+        *_columns(events, EVENT_COLUMNS),
+        *_columns(notifications, NOTIFICATION_COLUMNS),
+        *_columns(deliveries, DELIVERY_COLUMNS),
+    )
+    return [row["key"] for row in rows]
+
+
+async def still_queued(ledger: Ledger, event_keys: Sequence[UUID]) -> list[Ready]:
+    """Answer what of these events waits for a courier."""
+    rows = await ledger.fetch(statement("still_queued"), event_keys)
+    return [Ready(row["id"], row["channel"], Lane(row["lane"])) for row in rows]
+
+
+def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[Sequence[object]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def _event_row(decision: Decision) -> tuple[object, ...]:
+    event = decision.event
+    # A directory event's payload is a person's addresses: they belong in the directory and nowhere else.
+    data = event.data if event.info.routes else {}
+    return (
+        event.key, event.source, event.id, event.type, event.time, event.subject, event.actor, event.audience,
+        event.priority, event.expires_at, event.version, _json(data), _json(event.extensions or {}),
+        event.traceparent, decision.reason,
+    )  # fmt: skip
+
+
+def _json(value: Mapping[str, object]) -> str:
+    return orjson.dumps(value).decode() if value else "{}"
+
+
+def _notification_row(event: Event, notification: PlannedNotification) -> tuple[object, ...]:
+    return (
+        notification.id, event.key, notification.person_id, notification.route, event.info.category,
+        event.info.critical, notification.expires_at,
+    )  # fmt: skip
+
+
+def _delivery_row(event: Event, notification: PlannedNotification, delivery: PlannedDelivery) -> tuple[object, ...]:
+    shared = (
+        delivery.id, notification.id, event.key, notification.person_id, delivery.channel, delivery.address,
+    )  # fmt: skip
+    match delivery.decision:
+        case Plan() as plan:
+            fate: tuple[object, ...] = (plan.lane, "queued", "", "", plan.attempt_limit, plan.on_unsure)
+        case Skip() as skip:
+            fate = (Lane.NORMAL, "skipped", skip.reason, skip.detail, 0, "hold")
+    return (*shared, *fate, notification.expires_at)

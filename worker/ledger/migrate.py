@@ -1,0 +1,64 @@
+"""Bring the ledger's schema to this version. Migrations are plain SQL under `migrations/versions`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+_LOCK = 0x6B61626172  # "kabar": two processes that migrate at once do so one after the other
+
+
+def newest_revision() -> str:
+    """Answer the schema version this code is written for."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+async def current_revision(database_url: str) -> str:
+    """Answer the schema version the database has; '' where it has none."""
+    engine = _engine(database_url)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_revision)
+    finally:
+        await engine.dispose()
+
+
+async def migrate(database_url: str) -> None:
+    """Upgrade the schema to the newest version. Safe to call twice, and by many processes at once."""
+    engine = _engine(database_url)
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+            await connection.commit()
+            await connection.run_sync(_upgrade)
+            await connection.commit()
+    finally:
+        await engine.dispose()  # closes the session and so gives the advisory lock back
+
+
+def _engine(database_url: str) -> AsyncEngine:
+    _, _, rest = database_url.partition("://")
+    return create_async_engine(f"postgresql+asyncpg://{rest}", poolclass=NullPool)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _revision(connection: Connection) -> str:
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,14 @@
+-- Preferences set or (enabled null) forgotten, as a JSON array; one older than what is known is ignored.
+WITH input AS (
+    SELECT * FROM jsonb_to_recordset($1::jsonb)
+        AS i (person_id text, at timestamptz, scope text, channel text, enabled boolean)
+), forgotten AS (
+    DELETE FROM preferences p USING input i
+    WHERE i.enabled IS NULL AND p.person_id = i.person_id AND p.scope = i.scope AND p.channel = i.channel
+      AND p.changed_at <= i.at
+)
+INSERT INTO preferences AS p (person_id, scope, channel, enabled, changed_at)
+SELECT person_id, scope, channel, enabled, at FROM input WHERE enabled IS NOT NULL
+ON CONFLICT (person_id, scope, channel) DO UPDATE
+SET enabled = excluded.enabled, changed_at = excluded.changed_at
+WHERE p.changed_at <= excluded.changed_at

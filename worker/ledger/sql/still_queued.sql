@@ -1,0 +1,2 @@
+-- What of these events waits for a courier: published again after a crash between commit and publish.
+SELECT id, channel, lane FROM deliveries WHERE event_key = ANY($1::uuid[]) AND state = 'queued'

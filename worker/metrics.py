@@ -1,0 +1,54 @@
+"""What Prometheus sees. Labels are stages, channels, lanes, states and reasons: never a person or an address."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+_FINE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+events = Counter(
+    "kabar_events", "Events by what became of them: accepted, repeated, rejected, suspect", ["outcome"],
+    registry=REGISTRY,
+)  # fmt: skip
+rejects = Counter("kabar_rejects", "Rejected events by reason code", ["reason"], registry=REGISTRY)
+planned = Counter("kabar_planned", "Deliveries planned, by channel and lane", ["channel", "lane"], registry=REGISTRY)
+skips = Counter(
+    "kabar_skips", "Deliveries not planned, by channel and reason", ["channel", "reason"], registry=REGISTRY
+)
+outcomes = Counter(
+    "kabar_outcomes", "Deliveries settled, by channel and state", ["channel", "state"], registry=REGISTRY
+)
+resends = Counter("kabar_resends", "Messages sent again after an unsure outcome", ["channel"], registry=REGISTRY)
+stage_seconds = Histogram(
+    "kabar_stage_seconds", "Time a batch spent in a stage", ["stage"], buckets=_FINE, registry=REGISTRY
+)
+send_seconds = Histogram("kabar_send_seconds", "Time one send took", ["channel"], buckets=_FINE, registry=REGISTRY)
+batch_size = Histogram(
+    "kabar_batch_size", "Items a stage worked on at once", ["stage"],
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500), registry=REGISTRY,
+)  # fmt: skip
+in_flight = Gauge("kabar_in_flight", "Deliveries leased and not yet settled", ["channel"], registry=REGISTRY)
+queue_messages = Gauge("kabar_queue_messages", "Messages ready in a queue", ["queue"], registry=REGISTRY)
+oldest_waiting_seconds = Gauge(
+    "kabar_oldest_waiting_seconds", "Age of the oldest delivery ready for a courier", ["channel", "lane"],
+    registry=REGISTRY,
+)  # fmt: skip
+unfinished = Gauge("kabar_unfinished", "Deliveries not at an end, by channel and state", ["channel", "state"],
+                   registry=REGISTRY)  # fmt: skip
+dead_letters_open = Gauge("kabar_dead_letters_open", "Dead letters that wait for a human", registry=REGISTRY)
+timer_work = Counter("kabar_timer_work", "Rows the timer moved, by kind", ["kind"], registry=REGISTRY)
+
+
+@contextmanager
+def timed(stage: str, items: int) -> Iterator[None]:
+    """Observe how long a stage took over how many items."""
+    start = time.perf_counter()
+    yield
+    stage_seconds.labels(stage).observe(time.perf_counter() - start)
+    batch_size.labels(stage).observe(items)

@@ -1,0 +1,205 @@
+"""Stage 1: raw messages become events, or rejects with the field at fault and the remedy. Pure.
+
+Three forms are understood: CloudEvents structured (the envelope is the JSON body), CloudEvents binary (attributes
+in headers with one of three prefixes, the body is the payload), and plain JSON (the envelope in AMQP properties).
+Sources: CloudEvents AMQP binding 1.0.2; prefix `ce-` as used by Knative's RabbitMQ binding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import orjson
+from pydantic import ValidationError
+
+from schemas.catalogue import Catalogue, EventInfo
+from schemas.envelope import BATCH, MAX_BODY_BYTES, MAX_HEADER_BYTES, STRUCTURED, Envelope, audience_entries
+from worker.core.message import Event, RawMessage, Rejected, event_key
+
+_PREFIXES = ("cloudEvents:", "cloudEvents_", "ce-")
+_PLAIN_ATTRIBUTES = (
+    "subject", "audience", "priority", "expiresat", "actor", "schemaversion", "traceparent", "tracestate",
+)  # fmt: skip
+_JSON_TYPES = ("", "application/json", "text/json")
+_OWN_HEADERS = "x-"
+MAX_PERSONS = 500
+"""People one event can name; more go in several events, or by a role."""
+
+
+def accept(messages: Sequence[RawMessage], catalogue: Catalogue, now: datetime) -> list[Event | Rejected]:
+    """Judge each message, in order. A bad one never harms its neighbours."""
+    return [_accept_one(message, catalogue, now) for message in messages]
+
+
+def _accept_one(message: RawMessage, catalogue: Catalogue, now: datetime) -> Event | Rejected:
+    attributes = _attributes(message)
+    if isinstance(attributes, Rejected):
+        return attributes
+    envelope = _envelope(attributes)
+    if isinstance(envelope, Rejected):
+        return envelope
+    info = catalogue.find(envelope.type)
+    if info is None:
+        return _reject(
+            envelope, "type_unknown", "type",
+            f"no event type {envelope.type!r} is known here; check its spelling, or add it to the catalogue",
+        )  # fmt: skip
+    if envelope.schemaversion > info.version:
+        return _reject(
+            envelope, "version_unknown", "schemaversion",
+            f"version {envelope.schemaversion} of {info.type} is newer than {info.version}, the newest known here;"
+            " upgrade Kabar, then replay",
+        )  # fmt: skip
+    return _with_payload(envelope, info, now)
+
+
+def _attributes(message: RawMessage) -> dict[str, object] | Rejected:
+    """Bring the three forms to one: a mapping of attributes, the payload under `data`."""
+    if len(message.body) > MAX_BODY_BYTES:
+        return Rejected(
+            "body_too_large", "body", f"{len(message.body)} bytes; at most {MAX_BODY_BYTES}: send a link to what is big"
+        )
+    if _size_of(message.headers) > MAX_HEADER_BYTES:
+        return Rejected("headers_too_large", "headers", f"at most {MAX_HEADER_BYTES} bytes of headers")
+    content_type = message.content_type.partition(";")[0].strip().lower()
+    if content_type == BATCH:
+        return Rejected("content_type", "content_type", "publish one event a message, as application/cloudevents+json")
+    if content_type != STRUCTURED and content_type not in _JSON_TYPES:
+        return Rejected(
+            "content_type",
+            "content_type",
+            f"{content_type[:80]!r} is not understood; use {STRUCTURED} or application/json",
+        )
+    try:
+        document = orjson.loads(message.body)
+    except orjson.JSONDecodeError as error:
+        return Rejected("not_json", "body", f"not JSON: {error}")
+    if not isinstance(document, dict):
+        return Rejected("not_json", "body", "the body must be a JSON object")
+    attributes = document if content_type == STRUCTURED else _binary(message, document) or _plain(message, document)
+    if b"\\u0000" in message.body or message.headers:
+        path = _nul_in(attributes, "")
+        if path:
+            return Rejected("nul_character", path, "the text contains a NUL, which no medium can show; remove it")
+    return attributes
+
+
+def _binary(message: RawMessage, data: dict[str, object]) -> dict[str, object] | None:
+    """Answer the attributes of a CloudEvents binary message; None where no header has one of the prefixes."""
+    attributes: dict[str, object] = {}
+    for name, value in message.headers.items():
+        for prefix in _PREFIXES:
+            if name.startswith(prefix):
+                attributes[name[len(prefix) :].lower()] = _text(value)
+    if not attributes:
+        return None
+    for name in ("traceparent", "tracestate"):
+        if name in message.headers:
+            attributes.setdefault(name, _text(message.headers[name]))
+    attributes["data"] = data
+    return attributes
+
+
+def _plain(message: RawMessage, data: dict[str, object]) -> dict[str, object]:
+    attributes: dict[str, object] = {
+        name: _text(value) for name, value in message.headers.items() if not name.lower().startswith(_OWN_HEADERS)
+    }
+    attributes |= {
+        "specversion": "1.0",
+        "id": message.message_id,
+        "source": message.app_id or "amqp",
+        "type": message.routing_key,
+        "time": message.timestamp,
+        "data": data,
+    }
+    return attributes
+
+
+def _envelope(attributes: Mapping[str, object]) -> Envelope | Rejected:
+    try:
+        return Envelope.model_validate(attributes)
+    except ValidationError as error:
+        field, what = _first_error(error)
+        code = {"id": "id_invalid", "time": "time_invalid", "data": "data_invalid"}.get(field, "envelope_invalid")
+        return Rejected(
+            code, field, what, event_id=_short(attributes.get("id")), event_type=_short(attributes.get("type"))
+        )
+
+
+def _with_payload(envelope: Envelope, info: EventInfo, now: datetime) -> Event | Rejected:
+    try:
+        payload = info.model.model_validate(envelope.data, extra="ignore")
+    except ValidationError as error:
+        field, what = _first_error(error)
+        return _reject(envelope, "payload_invalid", f"data.{field}", what)
+    persons, roles = audience_entries(envelope.audience) if envelope.audience else (None, None)
+    if persons and len(persons) > MAX_PERSONS:
+        return _reject(
+            envelope, "audience_too_large", "audience",
+            f"{len(persons)} people; at most {MAX_PERSONS} an event: publish several, or name a role",
+        )  # fmt: skip
+    return Event(
+        key=event_key(envelope.source, envelope.id),
+        id=envelope.id,
+        source=envelope.source,
+        info=info,
+        type=envelope.type,
+        time=envelope.time.astimezone(UTC) if envelope.time else now,
+        data=envelope.data,
+        payload=payload,
+        persons=persons,
+        roles=roles,
+        audience=envelope.audience,
+        subject=envelope.subject,
+        actor=envelope.actor,
+        priority=envelope.priority,
+        expires_at=envelope.expiresat,
+        version=envelope.schemaversion,
+        traceparent=envelope.traceparent,
+        extensions=envelope.model_extra,
+    )
+
+
+def _reject(envelope: Envelope, code: str, field: str, remedy: str) -> Rejected:
+    return Rejected(code, field, remedy, event_id=envelope.id, event_type=envelope.type)
+
+
+def _first_error(error: ValidationError) -> tuple[str, str]:
+    """Answer the path and the message of the first error; never the value, which may be private."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    path = ".".join(str(part) for part in first["loc"]) or "body"
+    return path[:200], first["msg"][:300]
+
+
+def _nul_in(value: object, path: str) -> str:
+    """Answer the path of the first text with a NUL in it; '' where there is none."""
+    match value:
+        case str():
+            return path if "\x00" in value else ""
+        case dict():
+            found = (
+                _nul_in(part, f"{path}.{name}".lstrip(".")) or _nul_in(name, f"{path}.".lstrip("."))
+                for name, part in value.items()
+            )
+        case list():
+            found = (_nul_in(part, f"{path}.{index}") for index, part in enumerate(value))
+        case _:
+            return ""
+    return next(filter(None, found), "")[:200]
+
+
+def _size_of(headers: Mapping[str, object]) -> int:
+    return sum(len(name) + len(str(value)) for name, value in headers.items())
+
+
+def _text(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, datetime | bool | int | float | str) or value is None:
+        return value
+    return str(value)
+
+
+def _short(value: object) -> str:
+    return value[:256] if isinstance(value, str) else ""

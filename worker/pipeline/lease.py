@@ -1,0 +1,22 @@
+"""Stage 5: claim deliveries, and look once more whether they are still to be sent."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from uuid import UUID
+
+from worker.ledger import deliveries
+from worker.ledger.connection import Ledger
+from worker.ledger.deliveries import Ended, Leased
+
+LEASE_SECONDS = 60.0
+
+
+async def lease(ledger: Ledger, ids: Sequence[UUID]) -> tuple[list[Leased], list[Ended]]:
+    """Claim these for `LEASE_SECONDS` in one statement; waits while the database is away.
+
+    Answers those that are ours and those that ended on looking again. If the commit's answer was lost, the rows
+    stay leased to nobody, and the timer resolves them when the lease runs out.
+    """
+    return await ledger.persist(lambda: deliveries.lease(ledger, ids, secrets.randbits(62), LEASE_SECONDS))

@@ -1,0 +1,231 @@
+"""The courier of one channel: jobs from its three lanes become leased, rendered, sent and settled deliveries.
+
+A job is acknowledged once all its deliveries have been leased: from then on the ledger knows of them. No more is
+leased than can be sent at once (`WINDOW` per channel and process), in half-windows, so that the next lease overlaps
+the sends of the last. Outcomes are settled within milliseconds of their arrival, whatever their neighbours do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+from pydantic import ValidationError
+
+from schemas.catalogue import Catalogue, Lane
+from schemas.jobs import Job
+from worker import metrics
+from worker.broker.consumer import Inbox, Received, ack, reject
+from worker.broker.topology import deliver_queue
+from worker.channels.base import Channel
+from worker.channels.inbox import InboxMessage
+from worker.core.outcome import Deferred, Outcome, Refused, Released
+from worker.core.template import Texts
+from worker.ledger.connection import Ledger
+from worker.ledger.deliveries import Leased
+from worker.pipeline.lease import LEASE_SECONDS, lease
+from worker.pipeline.render import render
+from worker.pipeline.send import SEND_SECONDS, send
+from worker.pipeline.settle import Tried
+from worker.roles.announcer import Announcer
+from worker.roles.holds import Holds
+from worker.roles.settler import Settler
+
+WINDOW = 64
+URGENT_ROOM = 16
+"""How many more an urgent job may bring into flight when the window is full of others."""
+JOB_PREFETCH = 4
+_log = structlog.get_logger("courier")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A delivery to be sent; `message` is its channel's own. `begin_by` is on the monotonic clock."""
+
+    leased: Leased
+    message: object
+    begin_by: float
+
+
+class _Lane:
+    """The jobs of one lane whose deliveries have not all been leased yet."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self.inbox = inbox
+        self._jobs: deque[tuple[deque[UUID], Received]] = deque()
+
+    def __len__(self) -> int:
+        return sum(len(ids) for ids, _ in self._jobs)
+
+    def add(self, job: Job, received: Received) -> None:
+        self._jobs.append((deque(job.ids), received))
+
+    def take(self, limit: int) -> tuple[list[UUID], list[Received]]:
+        """Take up to `limit` deliveries; answers also the jobs that are used up by it."""
+        ids: list[UUID] = []
+        used_up: list[Received] = []
+        while self._jobs and len(ids) < limit:
+            waiting, received = self._jobs[0]
+            while waiting and len(ids) < limit:
+                ids.append(waiting.popleft())
+            if not waiting:
+                used_up.append(received)
+                self._jobs.popleft()
+        return ids, used_up
+
+
+class Courier:
+    """Delivers one channel. Any number may run side by side, in one process or many."""
+
+    def __init__(
+        self,
+        channel: Channel[Any],
+        ledger: Ledger,
+        settler: Settler,
+        announcer: Announcer,
+        catalogue: Catalogue,
+        texts: Texts,
+    ) -> None:
+        self._channel = channel
+        self._ledger = ledger
+        self._settler = settler
+        self._announcer = announcer
+        self._catalogue = catalogue
+        self._texts = texts
+        self._lanes = {lane: _Lane(Inbox(deliver_queue(channel.name, lane), JOB_PREFETCH)) for lane in Lane}
+        self._window = max(WINDOW, 2 * channel.abilities.concurrency)
+        self._in_flight = 0
+        self._changed = asyncio.Event()
+        self._to_send: dict[Lane, deque[_Ready]] = {lane: deque() for lane in Lane}
+        self._sendable = asyncio.Semaphore(0)
+        self._holds = Holds()
+        self._stopping = False
+        self.inboxes = [lane.inbox for lane in self._lanes.values()]
+
+    async def run(self) -> None:
+        """Work until `stop` was called and everything in flight is settled."""
+        async with asyncio.TaskGroup() as group:
+            intakes = [group.create_task(self._receive(lane)) for lane in self._lanes.values()]
+            senders = [group.create_task(self._send_loop()) for _ in range(self._channel.abilities.concurrency)]
+            await self._lease_loop()
+            for task in (*intakes, *senders):
+                task.cancel()
+
+    def stop(self) -> None:
+        """Lease nothing more and give back what has not begun; sends under way are finished."""
+        self._stopping = True
+        self._changed.set()
+        for waiting in self._to_send.values():
+            while waiting:
+                self._finish(waiting.popleft().leased, Released("shutdown"), 0.0)
+
+    async def _receive(self, lane: _Lane) -> None:
+        while batch := await lane.inbox.take(JOB_PREFETCH):
+            for received in batch:
+                try:
+                    lane.add(Job.model_validate_json(received.message.body), received)
+                except ValidationError:
+                    _log.error("job.malformed", queue=lane.inbox.queue)
+                    await reject(received)
+            self._changed.set()
+
+    async def _lease_loop(self) -> None:
+        while not (self._stopping and self._in_flight == 0):
+            self._changed.clear()
+            pause = self._holds.account_seconds_left(time.monotonic())
+            if self._stopping or pause or not await self._lease_some():
+                await self._wait_for_change(pause)
+
+    async def _wait_for_change(self, pause: float) -> None:
+        try:
+            async with asyncio.timeout(pause or None):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    async def _lease_some(self) -> bool:
+        """Lease the most pressing that fits. Answers false where there is nothing to do now."""
+        for lane, waiting in self._lanes.items():
+            room = self._window + (URGENT_ROOM if lane is Lane.URGENT else 0) - self._in_flight
+            wanted = len(waiting)
+            # A lease of few costs as much as a lease of many: wait for half a window, or for all there is.
+            if wanted and room >= min(wanted, self._window // 2 if lane is not Lane.URGENT else 1):
+                await self._lease(lane, waiting, room)
+                return True
+        return False
+
+    async def _lease(self, lane: Lane, waiting: _Lane, room: int) -> None:
+        ids, used_up = waiting.take(min(room, self._window // 2))
+        self._in_flight += len(ids)
+        begin_by = time.monotonic() + LEASE_SECONDS - SEND_SECONDS - 1
+        with metrics.timed("lease", len(ids)):
+            leased, ended = await lease(self._ledger, ids)
+        for received in used_up:
+            await ack(received)
+        self._in_flight -= len(ids) - len(leased)
+        self._announcer.add_ended(ended)
+        with metrics.timed("render", len(leased)):
+            for one in leased:
+                self._render(one, lane, begin_by)
+        metrics.in_flight.labels(self._channel.name).set(self._in_flight)
+
+    def _render(self, leased: Leased, lane: Lane, begin_by: float) -> None:
+        try:
+            message = render(leased, self._catalogue, self._texts, self._channel)
+        except Exception as error:  # noqa: BLE001 - a bug over one delivery must not stop its neighbours
+            _log.exception("render.failed", delivery_id=str(leased.id), error_type=type(error).__name__)
+            message = Refused("render_bug", type(error).__name__, fault="ours")
+        if self._stopping:
+            message = Released("shutdown")
+        if isinstance(message, Refused | Deferred | Released):
+            self._finish(leased, message, 0.0)
+            return
+        self._to_send[lane].append(_Ready(leased, message, begin_by))
+        self._sendable.release()
+
+    async def _send_loop(self) -> None:
+        """One of the channel's standing senders: takes the most pressing, sends it, passes the outcome on."""
+        while True:
+            await self._sendable.acquire()
+            ready = next((waiting.popleft() for waiting in self._to_send.values() if waiting), None)
+            if ready is None:
+                continue  # it was given back meanwhile
+            start = time.monotonic()
+            outcome = self._objection(ready, start) or await send(self._channel, ready.message)
+            self._holds.note(outcome, ready.leased.address, time.monotonic())
+            shown = ready.message if isinstance(ready.message, InboxMessage) else None
+            self._finish(ready.leased, outcome, time.monotonic() - start, shown)
+
+    def _objection(self, ready: _Ready, now: float) -> Outcome | None:
+        """Why not to begin this send now."""
+        if now > ready.begin_by:
+            return Released("lease_too_old")
+        return self._holds.objection(ready.leased.address, now)
+
+    def _finish(self, leased: Leased, outcome: Outcome, seconds: float, shown: InboxMessage | None = None) -> None:
+        tried = Tried(
+            leased,
+            outcome,
+            self._channel.abilities,
+            random.random(),  # noqa: S311 - jitter
+            int(seconds * 1000),
+            shown,
+        )
+        self._settler.add(tried, self._settled)
+        metrics.send_seconds.labels(self._channel.name).observe(seconds)
+
+    def _settled(self) -> None:
+        self._in_flight -= 1
+        self._changed.set()
+
+
+def inboxes_of(couriers: Sequence[Courier]) -> list[Inbox]:
+    """Answer all queues these couriers consume."""
+    return [inbox for courier in couriers for inbox in courier.inboxes]

@@ -1,0 +1,202 @@
+"""The intake: events from the broker become rows and jobs (stages 1 to 4).
+
+One loop per lane, so that lanes cannot hold each other up, and one for suspects: messages that have come back
+twice, because a worker died over them or near them. Those are taken alone, so that the one that kills dies alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from schemas.catalogue import Catalogue, Lane
+from schemas.events.directory import PersonChanged, PersonRemoved, PreferenceChanged
+from schemas.status import StatusChange
+from worker import metrics
+from worker.broker.consumer import ORIGINAL_KEY, Inbox, Received, ack, reject
+from worker.broker.publisher import Publisher, until_published
+from worker.broker.topology import DEAD_LETTER, SUSPECT, intake_queue
+from worker.core.dead_letter import CODE, FIELD, PLACE, REMEDY
+from worker.core.message import Event, Rejected
+from worker.core.plan import ChannelRule, Decision, Plan
+from worker.ledger.connection import Ledger, is_outage
+from worker.ledger.directory import DirectoryChange, PersonChange, PersonRemoval, PreferenceChange, apply_changes
+from worker.pipeline.accept import accept
+from worker.pipeline.address import address
+from worker.pipeline.decide import decide
+from worker.pipeline.dispatch import dispatch
+from worker.roles.announcer import Announcer
+
+BATCH = 256
+PREFETCH = 2 * BATCH
+_RETURNS_OF_A_SUSPECT = 2
+_MAX_HEADER_ROOM = 100 * 1024
+_log = structlog.get_logger("intake")
+
+
+class Intake:
+    """One intake. Any number may run side by side; the ledger's keys keep them from doing anything twice."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        publisher: Publisher,
+        announcer: Announcer,
+        catalogue: Catalogue,
+        channels: Mapping[str, ChannelRule],
+    ) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+        self._announcer = announcer
+        self._catalogue = catalogue
+        self._channels = channels
+        self._suspects = Inbox(SUSPECT, prefetch=1)
+        self.inboxes = [*(Inbox(intake_queue(lane), PREFETCH) for lane in Lane), self._suspects]
+
+    async def run(self) -> None:
+        """Work until the inboxes are closed; the batch under way is finished."""
+        async with asyncio.TaskGroup() as group:
+            for inbox in self.inboxes:
+                group.create_task(self._loop(inbox), name=f"intake {inbox.queue}")
+
+    async def _loop(self, inbox: Inbox) -> None:
+        limit = 1 if inbox is self._suspects else BATCH
+        while batch := await inbox.take(limit):
+            if inbox is not self._suspects:
+                batch = await self._without_suspects(batch)
+            if batch:
+                await self._process(batch)
+                await ack(batch[-1], multiple=True)
+
+    async def _without_suspects(self, batch: list[Received]) -> list[Received]:
+        suspects = [one for one in batch if one.message.deliveries_before >= _RETURNS_OF_A_SUSPECT]
+        if not suspects:
+            return batch
+        for suspect in suspects:
+            await self._move(suspect, "", SUSPECT, {})
+            await ack(suspect)
+        metrics.events.labels("suspect").inc(len(suspects))
+        _log.warning("event.suspected", count=len(suspects))
+        return [one for one in batch if one.message.deliveries_before < _RETURNS_OF_A_SUSPECT]
+
+    async def _process(self, batch: Sequence[Received]) -> None:
+        """Take a batch through the stages. A bug over one event buries that event and no other."""
+        try:
+            await self._pass_on(batch)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            if len(batch) == 1:
+                await self._bury_for_bug(batch[0], error)
+                return
+            for one in batch:
+                await self._process([one])
+
+    async def _pass_on(self, batch: Sequence[Received]) -> None:
+        now = datetime.now(UTC)
+        with metrics.timed("accept", len(batch)):
+            judged = accept([received.message for received in batch], self._catalogue, now)
+        events: dict[object, Event] = {}
+        for received, one in zip(batch, judged, strict=True):
+            if isinstance(one, Rejected):
+                await self._bury(received, one)
+            else:
+                events.setdefault(one.key, one)
+        repeated = sum(isinstance(one, Event) for one in judged) - len(events)
+        known = await self._decide_and_dispatch(list(events.values()), batch, judged, now) if events else 0
+        metrics.events.labels("accepted").inc(len(events) - known)
+        metrics.events.labels("repeated").inc(repeated + known)
+
+    async def _decide_and_dispatch(
+        self, events: list[Event], batch: Sequence[Received], judged: Sequence[Event | Rejected], now: datetime
+    ) -> int:
+        """Answer how many of the events had been seen before."""
+        changes = [change for event in events for change in _directory_change(event)]
+        if changes:
+            await self._ledger.persist(lambda: apply_changes(self._ledger, changes))
+        with metrics.timed("address", len(events)):
+            facts = await self._ledger.persist(lambda: address(self._ledger, events))
+        with metrics.timed("decide", len(events)):
+            decided = decide(events, facts, self._channels, now)
+        decisions = [one for one in decided if isinstance(one, Decision)]
+        for event, verdict in zip(events, decided, strict=True):
+            if isinstance(verdict, Rejected):
+                await self._bury(batch[judged.index(event)], verdict)
+        with metrics.timed("dispatch", len(decisions)):
+            known = await dispatch(self._ledger, self._publisher, decisions)
+        self._announcer.add_skipped(_count([one for one in decisions if one.event.key not in known]))
+        return len(known)
+
+    async def _bury_for_bug(self, received: Received, error: Exception) -> None:
+        place = _innermost_frame(error)
+        _log.exception("event.failed", error_type=type(error).__name__, place=place)
+        remedy = "a defect in Kabar or in a product's own event type: see the log, then replay"
+        await self._bury(received, Rejected("worker_error", type(error).__name__, remedy), place)
+
+    async def _bury(self, received: Received, rejected: Rejected, place: str = "") -> None:
+        """Send an event to the dead letters with its reason. Headers that leave no room go as they are."""
+        metrics.events.labels("rejected").inc()
+        metrics.rejects.labels(rejected.code).inc()
+        _log.warning(
+            "event.rejected", reason=rejected.code, field=rejected.field,
+            event_id=rejected.event_id or received.message.message_id, event_type=rejected.event_type,
+        )  # fmt: skip
+        if len(str(received.message.headers)) > _MAX_HEADER_ROOM:
+            await reject(received)
+            return
+        reason = {CODE: rejected.code, FIELD: rejected.field, REMEDY: rejected.remedy, PLACE: place}
+        await self._move(received, DEAD_LETTER, "intake", reason)
+
+    async def _move(self, received: Received, exchange: str, key: str, headers: Mapping[str, object]) -> None:
+        message = received.message
+        kept = {name: value for name, value in message.headers.items() if name != "x-delivery-count"}
+        carried = {**kept, ORIGINAL_KEY: message.routing_key, **headers}
+        await until_published(
+            lambda: self._publisher.publish_raw(message, exchange=exchange, routing_key=key, headers=carried)
+        )
+
+
+def _directory_change(event: Event) -> Iterator[DirectoryChange]:
+    match event.payload:
+        case PersonChanged() as new:
+            yield PersonChange(new.person_id, event.time, new.name, new.locale, new.time_zone, new.roles, new.addresses)
+        case PersonRemoved() as gone:
+            yield PersonRemoval(gone.person_id, event.time)
+        case PreferenceChanged() as wish:
+            yield PreferenceChange(wish.person_id, event.time, wish.scope, wish.channel, wish.enabled)
+        case _:
+            return
+
+
+def _count(decisions: Sequence[Decision]) -> list[StatusChange]:
+    """Count plans and skips; answers the skips, to be announced."""
+    skipped = []
+    for decision, notification in ((one, two) for one in decisions for two in one.notifications):
+        for delivery in notification.deliveries:
+            if isinstance(delivery.decision, Plan):
+                metrics.planned.labels(delivery.channel, delivery.decision.lane).inc()
+                continue
+            reason = delivery.decision.reason
+            metrics.skips.labels(delivery.channel, reason).inc()
+            event = decision.event
+            skipped.append(
+                StatusChange(
+                    delivery.id, notification.id, event.id, event.source, event.type, notification.person_id,
+                    delivery.channel, "skipped", reason, 0,
+                )
+            )  # fmt: skip
+    return skipped
+
+
+def _innermost_frame(error: Exception) -> str:
+    """Answer `file:function` of the deepest of our own frames, for grouping."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "/worker/" in code.co_filename or "/schemas/" in code.co_filename:
+            place = f"{code.co_filename.rpartition('/')[2]}:{code.co_name}"
+        trace = trace.tb_next
+    return place

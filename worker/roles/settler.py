@@ -1,0 +1,66 @@
+"""Collects outcomes of all couriers of a process and settles them together, within milliseconds of their arrival."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from worker import metrics
+from worker.broker.publisher import Publisher, until_published
+from worker.ledger.connection import Ledger
+from worker.ledger.intake import Ready
+from worker.pipeline.settle import Tried, settle
+from worker.roles.announcer import Announcer
+
+LINGER_SECONDS = 0.003
+"""How long an outcome waits for neighbours. What dies within it is unsure, so it is short."""
+_log = structlog.get_logger("settle")
+
+
+class Settler:
+    """The way back to the ledger. Bounded by what the couriers may have in flight."""
+
+    def __init__(self, ledger: Ledger, publisher: Publisher, announcer: Announcer) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+        self._announcer = announcer
+        self._waiting: list[tuple[Tried, Callable[[], None]]] = []
+        self._arrived = asyncio.Event()
+        self._stopping = False
+
+    def add(self, tried: Tried, settled: Callable[[], None]) -> None:
+        """Take in an outcome; `settled` is called when it stands in the ledger."""
+        self._waiting.append((tried, settled))
+        self._arrived.set()
+
+    def stop(self) -> None:
+        """Settle what is here, then end."""
+        self._stopping = True
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Settle until `stop` was called and nothing waits."""
+        while self._waiting or not self._stopping:
+            await self._arrived.wait()
+            self._arrived.clear()
+            if not self._stopping:
+                await asyncio.sleep(LINGER_SECONDS)
+            if self._waiting:
+                await self._flush()
+
+    async def _flush(self) -> None:
+        batch, self._waiting = self._waiting, []
+        with metrics.timed("settle", len(batch)):
+            written = await settle(self._ledger, [tried for tried, _ in batch])
+        for _, settled in batch:
+            settled()
+        self._announcer.add_settled(written)
+        back = [
+            Ready(one.leased.id, one.leased.channel, one.leased.lane) for one, state in written if state == "queued"
+        ]
+        if back:
+            await until_published(lambda: self._publisher.publish_jobs(back))
+        if len(written) < len(batch):
+            _log.warning("delivery.lease_lost", count=len(batch) - len(written))

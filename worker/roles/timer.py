@@ -1,0 +1,164 @@
+"""The timer: what has waited long enough is made ready, what got stuck is healed, what died is brought to the ledger.
+
+Any number may run side by side: rows are taken with SKIP LOCKED, so no leader is needed for correctness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+from pydantic import ValidationError
+
+from schemas.catalogue import Lane
+from schemas.jobs import Job
+from schemas.status import CONTENT_TYPE, letter_batch
+from worker import metrics
+from worker.broker.consumer import Inbox, Received, ack
+from worker.broker.publisher import Publisher, until_published
+from worker.broker.topology import DEAD_DELIVER, DEAD_INTAKE, deliver_queue, intake_queue
+from worker.core.dead_letter import read_dead
+from worker.errors import BrokerAway
+from worker.ledger import deliveries
+from worker.ledger.connection import Ledger
+from worker.ledger.dead_letters import bury
+from worker.roles.announcer import Announcer
+
+TICK_SECONDS = 0.5
+LOOK_SECONDS = 10.0
+_BATCH = 500
+_log = structlog.get_logger("timer")
+BuryAll = Callable[[Sequence[Received]], Awaitable[None]]
+
+
+class Timer:
+    """One timer."""
+
+    def __init__(self, ledger: Ledger, publisher: Publisher, announcer: Announcer, channels: Sequence[str]) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+        self._announcer = announcer
+        self._channels = channels
+        self._dead_events = Inbox(DEAD_INTAKE, prefetch=50)
+        self._dead_jobs = Inbox(DEAD_DELIVER, prefetch=50)
+        self._stopping = asyncio.Event()
+        self.inboxes = [self._dead_events, self._dead_jobs]
+
+    async def run(self) -> None:
+        """Work until `stop` was called; what is under way is finished."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tick_loop())
+            group.create_task(self._look_loop())
+            group.create_task(self._bury_loop(self._dead_events, self._bury_events))
+            group.create_task(self._bury_loop(self._dead_jobs, self._bury_jobs))
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._stopping.set()
+
+    async def _tick_loop(self) -> None:
+        while not self._stopping.is_set():
+            # A full batch means that more is due: no pause.
+            if await self._wake() + await self._reap() < _BATCH:
+                await self._pause(TICK_SECONDS)
+
+    async def _wake(self) -> int:
+        if self._publisher.link.outage:
+            return 0  # they would only wait in another state
+        ready = await self._ledger.persist(lambda: deliveries.wake(self._ledger, _BATCH))
+        if ready:
+            metrics.timer_work.labels("woken").inc(len(ready))
+            await until_published(lambda: self._publisher.publish_jobs(ready))
+        return len(ready)
+
+    async def _reap(self) -> int:
+        reaped = await self._ledger.persist(lambda: deliveries.reap(self._ledger, _BATCH))
+        if reaped:
+            metrics.timer_work.labels("reaped").inc(len(reaped))
+            _log.warning("lease.ran_out", count=len(reaped))
+            self._announcer.add_ended(reaped)
+        return len(reaped)
+
+    async def _look_loop(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._look()
+            except BrokerAway:
+                _log.info("look.postponed")
+            await self._pause(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        """Measure the queues and the backlog, and publish again what a queue that is empty should hold."""
+        for lane in Lane:
+            await self._depth(intake_queue(lane))
+        for queue in (DEAD_INTAKE, DEAD_DELIVER):
+            await self._depth(queue)
+        for channel in self._channels:
+            for lane in Lane:
+                if await self._depth(deliver_queue(channel, lane)) == 0:
+                    await self._heal(channel, lane)
+        await self._gauge()
+
+    async def _depth(self, queue: str) -> int:
+        depth = await self._publisher.depth(queue)
+        metrics.queue_messages.labels(queue).set(depth)
+        return depth
+
+    async def _heal(self, channel: str, lane: Lane) -> None:
+        lost = await self._ledger.persist(lambda: deliveries.overdue(self._ledger, channel, lane, _BATCH))
+        if lost:
+            metrics.timer_work.labels("healed").inc(len(lost))
+            _log.warning("job.published_again", channel=channel, lane=lane, count=len(lost))
+            await until_published(lambda: self._publisher.publish_jobs(lost))
+
+    async def _gauge(self) -> None:
+        rows = await self._ledger.persist(lambda: deliveries.gauges(self._ledger))
+        metrics.unfinished.clear()
+        metrics.oldest_waiting_seconds.clear()
+        for row in rows:
+            metrics.unfinished.labels(row["channel"], row["state"]).inc(row["deliveries"])
+            if row["oldest_seconds"] is not None:
+                age = max(0.0, float(row["oldest_seconds"]))
+                metrics.oldest_waiting_seconds.labels(row["channel"], row["lane"]).set(age)
+
+    async def _bury_loop(self, inbox: Inbox, bury_all: BuryAll) -> None:
+        while batch := await inbox.take(50):
+            await bury_all(batch)
+            await ack(batch[-1], multiple=True)
+
+    async def _bury_events(self, batch: Sequence[Received]) -> None:
+        letters = [read_dead(received.message) for received in batch]
+        await self._ledger.persist(lambda: bury(self._ledger, letters, "event"))
+        body = letter_batch([(str(one.id), one.event_id, one.event_type, one.reason) for one in letters], _now())
+        await until_published(lambda: self._publisher.publish_status("event.dead", body, CONTENT_TYPE))
+
+    async def _bury_jobs(self, batch: Sequence[Received]) -> None:
+        """A job is only work: what of it is still to be done is published again, what cannot be read is kept."""
+        for received in batch:
+            try:
+                job = Job.model_validate_json(received.message.body)
+            except ValidationError:
+                await self._bury_job(received)
+            else:
+                await self._publish_again(job)
+
+    async def _bury_job(self, received: Received) -> None:
+        letter = read_dead(received.message)
+        await self._ledger.persist(lambda: bury(self._ledger, [letter], "job"))
+
+    async def _publish_again(self, job: Job) -> None:
+        ready = await self._ledger.persist(lambda: deliveries.queued_of(self._ledger, job.ids))
+        await until_published(lambda: self._publisher.publish_jobs(ready))
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,151 @@
+"""All settings, from environment variables `KABAR_…`. A wrong or unknown one stops the process and says which.
+
+The table in `docs/settings.md` is generated from here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from worker.core.outcome import UnsurePolicy
+from worker.errors import SettingsInvalid
+
+PREFIX = "KABAR_"
+TOOLING = frozenset({"KABAR_CACHE", "KABAR_PG_BIN", "KABAR_REQUIRE_RABBITMQ"})
+"""Variables of the development commands: no settings of a worker, and no mistakes either."""
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _pairs(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    parts = [part.partition("=") for part in value.split(",") if part.strip()]
+    return {name.strip(): policy.strip() for name, _, policy in parts}
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Policies = Annotated[dict[str, UnsurePolicy], NoDecode, BeforeValidator(_pairs)]
+ChannelName = Literal["inbox", "email", "telegram", "slack"]
+Channels = Annotated[tuple[ChannelName, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """One deployment's settings. The same for all its processes."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True)
+
+    amqp_url: SecretStr = Field(
+        description="RabbitMQ, as amqp:// or amqps://; several, separated by commas, are tried in turn"
+    )
+    database_url: SecretStr = Field(description="PostgreSQL, as postgresql://user:password@host:port/database")
+    channels: Channels = Field(
+        ("inbox",), description="the channels this deployment delivers on: inbox, email, telegram, slack"
+    )
+    attempt_limit: int = Field(8, ge=1, le=50, description="how often one delivery is tried before it is dead")
+    on_unsure: Policies = Field(
+        {}, description="what to do when nobody knows whether a message went out, per channel: slack=resend,email=hold"
+    )
+
+    smtp_url: SecretStr | None = Field(
+        None, description="the mail server: smtp:// (STARTTLS where offered) or smtps://, with user and password"
+    )
+    email_from: str | None = Field(None, description="the sender of e-mails, as: Kabar <no-reply@example.com>")
+    email_concurrency: int = Field(16, ge=1, le=500, description="mail connections of one process")
+    telegram_token: SecretStr | None = Field(None, description="the bot's token from @BotFather")
+    telegram_api_url: str = Field("https://api.telegram.org", description="the Bot API's address")
+    telegram_concurrency: int = Field(24, ge=1, le=500, description="Telegram calls of one process at once")
+    slack_token: SecretStr | None = Field(
+        None, description="a bot token, for addresses that are channel or user ids; webhook addresses need none"
+    )
+    slack_api_url: str = Field("https://slack.com/api", description="the Slack Web API's address")
+    slack_webhook_origins: Words = Field(
+        ("https://hooks.slack.com",), description="where webhook addresses may point, as origins"
+    )
+    slack_concurrency: int = Field(32, ge=1, le=500, description="Slack calls of one process at once")
+
+    event_modules: Words = Field((), description="Python modules with a product's own event types")
+    template_dirs: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (), description="folders with a product's own texts; they hold over the built-in ones"
+    )
+
+    http_host: str = Field(
+        "127.0.0.1", description="where /healthz, /readyz and /metrics listen; 0.0.0.0 in a container"
+    )
+    http_port: int = Field(8600, ge=0, le=65535, description="their port; 0 takes any that is free")
+    database_connections: int = Field(8, ge=2, le=100, description="database connections of one process at most")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least level that is logged"
+    )
+    log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _amqp(cls, value: SecretStr) -> SecretStr:
+        for url in value.get_secret_value().split(","):
+            if not url.strip().startswith(("amqp://", "amqps://")):
+                raise ValueError("expected amqp://user:password@host:5672/vhost, or amqps://")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("expected postgresql://user:password@host:5432/database")
+        return value
+
+    @field_validator("channels")
+    @classmethod
+    def _no_repetition(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
+
+    @property
+    def amqp_urls(self) -> list[str]:
+        """The broker's addresses, in the order given."""
+        return [url.strip() for url in self.amqp_url.get_secret_value().split(",")]
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment. Raises SettingsInvalid that names every variable at fault."""
+    problems = _unknown(os.environ if environment is None else environment)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems += [_say(part["loc"], part["msg"], part["type"]) for part in error.errors(include_input=False)]
+        raise SettingsInvalid("\n".join(problems)) from None
+    if problems:
+        raise SettingsInvalid("\n".join(problems))
+    return settings
+
+
+def variable(field: str) -> str:
+    """Answer the name of the variable that sets a field."""
+    return PREFIX + field.upper()
+
+
+def _unknown(environment: Mapping[str, str]) -> list[str]:
+    known = {variable(field) for field in Settings.model_fields} | TOOLING
+    problems = []
+    for name in sorted(name for name in environment if name.startswith(PREFIX) and name not in known):
+        close = difflib.get_close_matches(name, known, n=1)
+        problems.append(
+            f"{name} is no setting" + (f"; did you mean {close[0]}?" if close else "; see docs/settings.md")
+        )
+    return problems
+
+
+def _say(location: tuple[int | str, ...], message: str, kind: str) -> str:
+    name = variable(str(location[0]))
+    if kind == "missing":
+        field = Settings.model_fields[str(location[0])]
+        return f"{name} is not set: {field.description}"
+    return f"{name}: {message.removeprefix('Value error, ')}"
