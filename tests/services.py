@@ -25,7 +25,7 @@ import asyncpg
 
 from worker.dev.postgres import Postgres
 from worker.dev.rabbitmq import RabbitMQ
-from worker.errors import KabarError, ServiceUnavailable
+from worker.errors import ServiceUnavailable
 
 _SOCKET = "PYTEST_KABAR_SERVICES"
 _TEMPLATE = "kabar_template"
@@ -95,8 +95,8 @@ class Services:
         request, url = json.loads(await reader.readline())
         try:
             answer = ["", await self._serve(request, url)]
-        except (KabarError, asyncpg.PostgresError) as error:
-            answer = [str(error), ""]
+        except Exception as error:  # noqa: BLE001 - whatever it was, the test that asked must hear of it, not hang
+            answer = [f"{type(error).__name__}: {error}", ""]
         writer.write(json.dumps(answer).encode() + b"\n")
         writer.close()
         await writer.wait_closed()

@@ -155,6 +155,8 @@ class Process:
         self._consumer = Consumer(settings.amqp_urls, inboxes, declare_all)
         self._health = HealthServer(settings.http_host, settings.http_port, self.reasons)
         self._draining = False
+        self.ready = asyncio.Event()
+        """Set once database and broker have been reached and consumption has begun."""
         self._roles = tuple(roles)
 
     @property
@@ -193,6 +195,7 @@ class Process:
         await self.ledger.persist(lambda: self.ledger.fetch("SELECT 1"))
         await self._publisher.link.up.wait()
         await self._consumer.link.up.wait()
+        self.ready.set()
         _log.info("process.ready", roles=",".join(self._roles), http_port=self.http_port)
 
     async def _drain(self, work: Sequence[asyncio.Task[None]], voices: Sequence[asyncio.Task[None]]) -> None:

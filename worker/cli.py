@@ -50,6 +50,33 @@ def migrate() -> None:
     typer.echo(f"the schema is at {newest_revision()}")
 
 
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=_PASS_ON)
+def test(context: typer.Context) -> None:
+    """Lint, then run the tests; further arguments go to pytest. Needs a checkout."""
+    from worker.dev.checks import run_tests  # noqa: PLC0415
+
+    raise typer.Exit(run_tests(context.args))
+
+
+@app.command()
+def lint() -> None:
+    """Check format, rules, types and import contracts. Needs a checkout."""
+    from worker.dev.checks import run_lint  # noqa: PLC0415
+
+    raise typer.Exit(run_lint())
+
+
+@app.command(context_settings=_PASS_ON)
+def bench(context: typer.Context) -> None:
+    """Measure speed, memory and loss on this machine; `bench --help` tells more. Needs a checkout."""
+    from worker.dev.checks import run_bench  # noqa: PLC0415
+
+    raise typer.Exit(run_bench(context.args))
+
+
 def _run_loop(work: object) -> None:
     """Run a coroutine on uvloop where there is one."""
     try:

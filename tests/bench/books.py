@@ -26,16 +26,16 @@ Books = Mapping[str, Sequence[Accepted]]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Books against what was published. `recognisable`: doubled mails that carry the Message-ID of the first."""
+    """Books against what was published. `unlike`: doubled mails whose Message-ID is not that of the first."""
 
     lost: int
     doubled: int
-    recognisable: int
+    unlike: int
 
 
 def tally(published: range, books: Books) -> Tally:
     """Count what never arrived and what arrived more than once. Raises `ValueError` for what nobody published."""
-    lost = doubled = recognisable = 0
+    lost = doubled = unlike = 0
     for channel, accepted in books.items():
         counts = Counter(entry.number for entry in accepted)
         strangers = [number for number in counts if number not in published]
@@ -45,13 +45,13 @@ def tally(published: range, books: Books) -> Tally:
             )
         lost += len(published) - len(counts)
         doubled += len(accepted) - len(counts)
-        recognisable += _repeated_ids(accepted)
-    return Tally(lost, doubled, recognisable)
+        unlike += len(accepted) - len(counts) - _alike(accepted) if channel == "email" else 0
+    return Tally(lost, doubled, unlike)
 
 
-def _repeated_ids(accepted: Sequence[Accepted]) -> int:
-    seen = Counter((entry.number, entry.message_id) for entry in accepted if entry.message_id)
-    return sum(count - 1 for count in seen.values())
+def _alike(accepted: Sequence[Accepted]) -> int:
+    """Count the repetitions of a number that come with the same Message-ID."""
+    return len(accepted) - len({(entry.number, entry.message_id or id(entry)) for entry in accepted})
 
 
 def latencies_ms(published_at_ns: Mapping[int, int], accepted: Sequence[Accepted]) -> list[float]:

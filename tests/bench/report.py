@@ -129,7 +129,7 @@ def _killed(killed: Killed) -> Iterator[Figure]:
     yield Figure("kill_lost", "kill -9 of both workers at half-way: events that missed a sink", killed.tally.lost, 0)
     yield Figure("kill_doubled", "messages a sink got again, at most those in flight", killed.tally.doubled, in_flight)
     yield Figure("kill_in_flight", "deliveries leased at that moment", in_flight)
-    yield Figure("kill_recognisable", "doubled mails with the Message-ID of the first", killed.tally.recognisable)
+    yield Figure("kill_unlike", "doubled mails whose Message-ID is not that of the first", killed.tally.unlike, 0)
     yield Figure("kill_not_sent", "deliveries that ended otherwise than sent", not_sent, 0)
     yield Figure("kill_recovery_s", "from the restart to the last delivery's end", killed.seconds_to_end)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import aiormq
 from aiormq.connection import TransportFactory
@@ -92,9 +92,7 @@ class RawClient:
 
     def stop_reading(self) -> None:
         """Let what comes from here on pile up on the other side."""
-        transport = self._writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
+        cast("asyncio.Transport", self._writer.transport).pause_reading()
 
     def send_method(self, method: base.Frame, channel: int = 0) -> None:
         """Send a method."""

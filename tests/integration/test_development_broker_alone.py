@@ -226,10 +226,10 @@ async def test_an_unused_queue_ends_after_its_time(broker: DevelopmentBroker) ->
     async with await aio_pika.connect(broker.url) as connection:
         channel = await connection.channel()
         await channel.declare_queue("dead")
-        await channel.declare_queue("brief", arguments={"x-expires": 30})
+        await channel.declare_queue("brief", arguments={"x-expires": 300})
         await channel.declare_queue(
             "clock",
-            arguments={"x-message-ttl": 150, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"},
+            arguments={"x-message-ttl": 900, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"},
         )
         await channel.default_exchange.publish(Message(b"kept"), "brief", timeout=10)
         assert broker.depth("brief") == 1

@@ -540,7 +540,10 @@ async def _send_hostile_messages(simulator: Simulator, http: ClientSession) -> N
     status, _ = await _telegram(simulator, http, chat_id=7, text=f"<b>{escaped}</b>{link}", parse_mode="HTML")
     assert status == 200
     await _telegram(simulator, http, chat_id=7, text=HOSTILE)
-    link = "<javascript:alert(1)|x> <https://example.com/\"onmouseover='alert(1)|y> *<script>alert(1)</script>* `<b>`"
+    link = "<javascript:alert(1)|x> <https://example.com/\"onmouseover='alert(1)|y> *&lt;script&gt;* `&lt;script&gt;`"
+    link += (
+        "&lt;script&gt; `x` > &lt;script&gt;\n> &lt;script&gt;\n<https://example.com|&lt;script&gt;> <@&lt;script&gt;>"
+    )
     texts = [{"type": "mrkdwn", "text": HOSTILE + link}, {"type": "plain_text", "text": HOSTILE}]
     blocks = [{"type": "section", "text": text} for text in texts]
     button = {"type": "button", "text": {"type": "plain_text", "text": HOSTILE[:75]}, "style": HOSTILE}

@@ -50,7 +50,7 @@ def test_what_helps_an_operator_stays(text: str) -> None:
 
 @given(st.text(max_size=1500), st.sampled_from(SECRETS), st.text(max_size=1500))
 def test_a_detail_is_one_short_line_whatever_came(before: str, secret: str, after: str) -> None:
-    """No answer can break a log line or flood the ledger, and masking twice changes nothing more to show a secret."""
+    """No answer can break a log line or flood the ledger"""
     masked = mask(f"{before} {secret} {after}")
 
     assert len(masked) <= LIMIT
@@ -61,4 +61,4 @@ def test_a_detail_is_one_short_line_whatever_came(before: str, secret: str, afte
 @given(st.text(min_size=8, max_size=60), st.text(max_size=200))
 def test_a_named_secret_is_replaced_wherever_it_stands(secret: str, around: str) -> None:
     """A token we know is never shown, even where no rule would know it."""
-    assert secret not in mask(f"{around}{secret}{around}", secret).replace("<secret>", "")
+    assert secret not in mask(f"{around}{secret}{around}", secret).replace("<secret>", "|")

@@ -678,7 +678,7 @@ REQUIRED: dict[tuple[str, str], dict[str, JsonValue]] = {
     ("order.shipped", "user"): {"user_id": "u1", "order_code": "A-1", "courier": "JNE"},
     ("order.shipped", "admins"): {"user_id": "u1", "order_code": "A-1", "courier": "JNE"},
     ("system.error", "admins"): {"service": "billing", "error": "Disk full", "severity": "critical"},
-    ("custom", "audience"): {"title": "Kopdar Sabtu", "message": "Jam 10.\nDatang ya!"},
+    ("custom", "envelope"): {"title": "Kopdar Sabtu", "message": "Jam 10.\nDatang ya!"},
 }  # fmt: skip
 OPTIONAL: dict[tuple[str, str], dict[str, JsonValue]] = {
     ("stream.started", "user"): {"url": "https://live.test/s1"},
@@ -688,7 +688,7 @@ OPTIONAL: dict[tuple[str, str], dict[str, JsonValue]] = {
     ("order.shipped", "user"): {"tracking_number": "JX123"},
     ("order.shipped", "admins"): {"tracking_number": "JX123"},
     ("system.error", "admins"): {"trace_id": "4bf92f"},
-    ("custom", "audience"): {
+    ("custom", "envelope"): {
         "user_ids": ["u1"], "url": "https://x.test", "icon": "bell", "image": "https://x.test/i.png",
         "priority": "high", "expires_in_days": 3,
     },

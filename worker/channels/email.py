@@ -15,23 +15,20 @@ from datetime import timedelta
 from email.utils import parseaddr
 from enum import Enum, auto
 
-import aiosmtplib
 from email_validator import EmailNotValidError, validate_email
 
 from worker.channels import layout
 from worker.channels.base import Abilities, Target
 from worker.channels.fitting import safe_link, shorten
 from worker.channels.mime import Letter, Press
-from worker.channels.smtp import LOST, Reply, Server, Session, open_session, read_url
+from worker.channels.smtp import LOST, Reply, Session, read_url
+from worker.channels.smtp_answers import ENVELOPE_JUDGES, REMEDIES, of_data, outage, queue_id
+from worker.channels.smtp_pool import Pool, State
 from worker.core.backoff import Backoff
 from worker.core.content import Content, Markup
 from worker.core.mask import mask
 from worker.core.outcome import Deferred, Outcome, Refused, Released, Sent, Unsure, UnsurePolicy
 
-_MAILS_PER_SESSION = 500
-_SESSION_SECONDS = 300.0
-_IDLE_SECONDS = 15.0  # after this the session is tried with NOOP before a mail is trusted to it
-_PROBE_SECONDS = 5.0
 _CHECK_SECONDS = 10.0
 _SUBJECT_LIMIT = 200
 _NAME_LIMIT = 100
@@ -68,9 +65,8 @@ class EmailChannel:
         hostname: str = "",
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
-        self._server = read_url(url)
         self._sender, self._domain, self._press = _read_sender(sender)
-        self._pool = _Pool(self._server, hostname or socket.gethostname(), tls_context, concurrency)
+        self._pool = Pool(read_url(url), hostname or socket.gethostname(), tls_context, concurrency)
         self._abilities = Abilities(
             markups=(Markup.PLAIN, Markup.HTML),
             concurrency=concurrency,
@@ -123,7 +119,7 @@ class EmailChannel:
             async with asyncio.timeout(_CHECK_SECONDS):
                 return await self._pool.look()
         except TimeoutError:
-            return f"no answer within {_CHECK_SECONDS:.0f} s. {_REMEDIES['provider_unreachable']}"
+            return f"no answer within {_CHECK_SECONDS:.0f} s. {REMEDIES['provider_unreachable']}"
 
     async def aclose(self) -> None:
         """Close all sessions; one that is sending is closed when it is done. Safe to call twice."""
@@ -136,7 +132,7 @@ class EmailChannel:
                 return session
             trip.phase = _Phase.ENVELOPE
             # Until an answer says otherwise the dialogue counts as broken: a cancelled send leaves it out of step.
-            state = _State.BROKEN
+            state = State.BROKEN
             try:
                 outcome = await self._transact(session, mail, trip)
                 state = _state_after(outcome)
@@ -148,7 +144,7 @@ class EmailChannel:
         if mail.needs_utf8 and "smtputf8" not in session.extensions:
             return Refused("address_needs_smtputf8", "the server does not offer SMTPUTF8")
         replies = await _say(session, self._commands(session, mail))
-        for judge, family, reply in zip(_ENVELOPE_JUDGES, (2, 2, 3), replies, strict=False):
+        for judge, family, reply in zip(ENVELOPE_JUDGES, (2, 2, 3), replies, strict=False):
             if reply.code // 100 != family:
                 _end_unwanted_data(session, replies[-1])
                 return trip.silence(reply.text) if reply is LOST else judge(reply)
@@ -159,8 +155,8 @@ class EmailChannel:
         # A full stop that begins a line is doubled (RFC 5321, 4.5.2). The message itself begins with "From:".
         (reply,) = await session.ask(mail.data.replace(b"\r\n.", b"\r\n..") + b".\r\n")
         if reply.code // 100 == 2:  # noqa: PLR2004
-            return Sent(_queue_id(reply.text))
-        return trip.silence(reply.text) if reply is LOST else _of_data(reply)
+            return Sent(queue_id(reply.text))
+        return trip.silence(reply.text) if reply is LOST else of_data(reply)
 
     def _commands(self, session: Session, mail: Mail) -> tuple[bytes, bytes, bytes]:
         options = b" SIZE=%d" % len(mail.data) if "size" in session.extensions else b""
@@ -211,104 +207,21 @@ class _Trip:
         """What it means that no answer came in this phase."""
         match self.phase:
             case _Phase.CONNECT:
-                return _outage("provider_unreachable", detail)
+                return outage("provider_unreachable", detail)
             case _Phase.ENVELOPE:
                 return Deferred("connection_lost", detail)
             case _Phase.BODY:
                 return Unsure("no_answer", detail)
 
 
-class _Pool:
-    """Sessions, the last used first, so that few stay warm and the others grow old and go."""
-
-    def __init__(self, server: Server, hostname: str, tls_context: ssl.SSLContext | None, concurrency: int) -> None:
-        self.slots = asyncio.Semaphore(concurrency)
-        self._server = server
-        self._hostname = hostname
-        self._tls_context = tls_context
-        self._idle: list[Session] = []
-        self._is_closed = False
-
-    async def take(self) -> Session | Deferred:
-        while self._idle:
-            session = self._idle.pop()
-            if session.is_open and await self._is_well(session):
-                return session
-        return await self.open()
-
-    async def open(self) -> Session | Deferred:
-        if self._tls_context is None and (self._server.implicit_tls or self._server.starttls != "never"):
-            self._tls_context = ssl.create_default_context()
-        try:
-            return await open_session(self._server, hostname=self._hostname, tls_context=self._tls_context)
-        except (aiosmtplib.SMTPException, OSError) as error:
-            return _no_session(error, self._server)
-
-    async def look(self) -> str:
-        session = await self.open()
-        if isinstance(session, Deferred):
-            return f"{session.reason}: {session.detail}. {_REMEDIES[session.reason]}"
-        try:
-            (reply,) = await session.ask(b"NOOP\r\n")
-        finally:
-            session.close(politely=True)
-        return "" if reply.code // 100 == 2 else f"NOOP was answered: {_said(reply)}"  # noqa: PLR2004
-
-    def give_back(self, session: Session, state: _State) -> None:
-        session.used = asyncio.get_running_loop().time()
-        session.mails += 1
-        session.needs_reset = state is _State.MID_MAIL
-        if state is _State.BROKEN:
-            session.close()
-        elif self._is_closed or session.mails >= _MAILS_PER_SESSION or self._is_old(session):
-            session.close(politely=True)
-        else:
-            self._idle.append(session)
-
-    def close(self) -> None:
-        self._is_closed = True
-        while self._idle:
-            self._idle.pop().close(politely=True)
-
-    def _is_old(self, session: Session) -> bool:
-        return asyncio.get_running_loop().time() - session.opened > _SESSION_SECONDS
-
-    async def _is_well(self, session: Session) -> bool:
-        if self._is_old(session):
-            session.close(politely=True)
-            return False
-        is_warm = asyncio.get_running_loop().time() - session.used <= _IDLE_SECONDS
-        if is_warm and not session.needs_reset:
-            return True
-        is_well = False
-        try:
-            async with asyncio.timeout(_PROBE_SECONDS):
-                (reply,) = await session.ask(b"RSET\r\n" if session.needs_reset else b"NOOP\r\n")
-                is_well = reply.code // 100 == 2  # noqa: PLR2004
-        except TimeoutError:
-            return False
-        finally:
-            if not is_well:
-                session.close()
-        return is_well
-
-
-class _State(Enum):
-    """How a mail leaves its session."""
-
-    READY = auto()
-    MID_MAIL = auto()
-    BROKEN = auto()
-
-
-def _state_after(outcome: Outcome) -> _State:
+def _state_after(outcome: Outcome) -> State:
     match outcome:
         case Sent():
-            return _State.READY
+            return State.READY
         case Unsure():
-            return _State.BROKEN
+            return State.BROKEN
         case Deferred() | Refused() | Released():
-            return _State.MID_MAIL
+            return State.MID_MAIL
 
 
 async def _say(session: Session, commands: tuple[bytes, ...]) -> list[Reply]:
@@ -327,109 +240,3 @@ def _end_unwanted_data(session: Session, last: Reply) -> None:
     # empty mail; leaving sends nothing.
     if last.code // 100 == 3:  # noqa: PLR2004
         session.close()
-
-
-def _queue_id(text: str) -> str:
-    found = _QUEUED.search(text)
-    return found[1] if found else ""
-
-
-_QUEUED = re.compile(r"(?:queued as |id=|\bok:? )(?=\S*\d)([\w.+-]{4,100})", re.IGNORECASE)
-_STATUS = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?!\S)")
-_RELAY = re.compile(r"\brelay", re.IGNORECASE)
-
-# RFC 3463 and the IANA registry of enhanced status codes, subject 1 and 2: the mailbox does not exist (any more),
-# its domain takes no mail, or its syntax is none.
-_GONE = {(1, 1), (1, 2), (1, 3), (1, 6), (1, 10), (2, 1)}
-_SENDER_AT_FAULT = {(1, 7), (1, 8), (7, 8), (7, 9), (7, 11), (7, 14), (7, 60)}
-_TOO_BIG = {(2, 3), (3, 4)}
-_NEEDS_LOGIN = (530, 534, 535, 538)  # RFC 4954, 6
-
-
-def _of_sender(reply: Reply) -> Outcome:
-    """Answer to MAIL. A refused sender is a wrong setting, or an account in trouble: no fault of this message."""
-    if reply.code < 500 or _status(reply) in _TOO_BIG or reply.code == 552:  # noqa: PLR2004
-        return _of_data(reply)
-    return _outage("sender_rejected", _said(reply))
-
-
-def _of_recipient(reply: Reply) -> Outcome:
-    status = _status(reply)
-    if reply.code < 500:  # noqa: PLR2004
-        return _busy(reply)
-    if _is_account_at_fault(reply, status):
-        return _outage("sender_rejected", _said(reply))
-    if status in _GONE:
-        return Refused("address_unknown", _said(reply), suppress=True)
-    if status in _TOO_BIG:
-        return Refused("message_too_big", _said(reply), fault="ours")
-    if status is not None and status[0] in (5, 6):
-        return Refused("message_rejected", _said(reply), fault="ours")
-    # Without a clear word that the mailbox is gone it is not suppressed: 550 is also said for policy (RFC 5321, 4.2.3).
-    return Refused("rejected_by_policy" if status and status[0] == 7 else "address_rejected", _said(reply))  # noqa: PLR2004
-
-
-def _of_data(reply: Reply) -> Outcome:
-    """Answer to DATA or to the body: some servers judge the recipient only now; without that it is our text."""
-    status = _status(reply)
-    if reply.code < 500:  # noqa: PLR2004
-        return _busy(reply)
-    if status in _TOO_BIG or (reply.code == 552 and status is None):  # noqa: PLR2004
-        return Refused("message_too_big", _said(reply), fault="ours")
-    if status is None or status[0] not in (1, 2, 7):
-        return Refused("message_rejected", _said(reply), fault="ours")
-    return _of_recipient(reply)
-
-
-def _busy(reply: Reply) -> Outcome:
-    # 421: the service is closing. 454 after login is what Amazon SES says for too many mails a second.
-    if reply.code in (421, 454):
-        return _outage("provider_busy", _said(reply))
-    if reply.code < 400:  # noqa: PLR2004
-        return Deferred("provider_confused", _said(reply))
-    return Deferred("provider_deferred", _said(reply))
-
-
-_ENVELOPE_JUDGES = (_of_sender, _of_recipient, _of_data)
-
-
-def _is_account_at_fault(reply: Reply, status: tuple[int, int] | None) -> bool:
-    return status in _SENDER_AT_FAULT or reply.code in _NEEDS_LOGIN or bool(_RELAY.search(reply.text))
-
-
-def _status(reply: Reply) -> tuple[int, int] | None:
-    found = _STATUS.match(reply.text)
-    return (int(found[2]), int(found[3])) if found else None
-
-
-def _said(reply: Reply) -> str:
-    return mask(f"{reply.code} {reply.text}")
-
-
-def _outage(reason: str, detail: str) -> Deferred:
-    return Deferred(reason, detail, costs_attempt=False, scope="account")
-
-
-def _no_session(error: Exception, server: Server) -> Deferred:
-    detail = mask(f"{type(error).__name__}: {error}", server.password, server.username)
-    match error:
-        case aiosmtplib.SMTPAuthenticationError():
-            return _outage("credentials_rejected", detail)
-        case aiosmtplib.SMTPResponseException():
-            return _outage("provider_busy", detail)
-        case aiosmtplib.SMTPConnectError(__cause__=ssl.SSLError()) | ssl.SSLError():
-            return _outage("tls_failed", detail)
-        case aiosmtplib.SMTPConnectError() | aiosmtplib.SMTPServerDisconnected() | OSError():
-            return _outage("provider_unreachable", detail)
-        case _:
-            # What is left of aiosmtplib's tree: STARTTLS or AUTH wished for and not offered.
-            return _outage("provider_unsuitable", detail)
-
-
-_REMEDIES = {
-    "credentials_rejected": "Check user and password in the SMTP URL.",
-    "provider_busy": "The server is there and does not want us now; look at its message and try later.",
-    "tls_failed": "Check that the certificate is valid for this host, and that smtps:// or smtp:// fits the port.",
-    "provider_unreachable": "Check host and port in the SMTP URL, and that a firewall lets this machine out.",
-    "provider_unsuitable": "The server offers no STARTTLS or no login; use smtps://, ?starttls=never or no user.",
-}

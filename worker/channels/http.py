@@ -8,7 +8,6 @@ connection breaks behind it. Knows no provider's words.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,9 +36,8 @@ class Answer:
 class Poster:
     """Posts over one pool of connections. No redirects, no cookies, no retries."""
 
-    def __init__(self, *, concurrency: int, tls_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, concurrency: int) -> None:
         self._concurrency = concurrency
-        self._tls_context = tls_context
         self._session: aiohttp.ClientSession | None = None
 
     async def post(
@@ -79,7 +77,6 @@ class Poster:
             connector=aiohttp.TCPConnector(
                 limit=self._concurrency,
                 keepalive_timeout=_KEEPALIVE_SECONDS,
-                ssl=self._tls_context if self._tls_context is not None else True,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),

@@ -26,6 +26,7 @@ _FALLBACK_LIMIT = 500
 _SECTION_LIMIT = 3000  # https://docs.slack.dev/reference/block-kit/blocks/section-block
 _LABEL_LIMIT = 75  # https://docs.slack.dev/reference/block-kit/block-elements/button-element
 _CHECK_SECONDS = 10.0
+_SECRET_LENGTH = 8
 _ID = re.compile(r"[CUDGW][A-Z0-9]{2,30}", re.ASCII)
 _PATH = re.compile(r"/[A-Za-z0-9_.~/-]{1,500}", re.ASCII)
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::\d{1,5})?", re.ASCII)
@@ -217,7 +218,9 @@ class SlackChannel:
         return _of_word(answer, word, said)
 
     def _said(self, answer: Answer, word: str, webhook: str = "") -> str:
-        return mask(f"{answer.status} {word}", self._token, webhook)
+        # A webhook's path is as secret as the whole.
+        parts = [part for part in webhook.split("/")[3:] if len(part) >= _SECRET_LENGTH]
+        return mask(f"{answer.status} {word}", self._token, webhook, *parts)
 
 
 def _of_word(answer: Answer, word: str, said: str) -> Outcome:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiosmtplib
 
-_REPLY_LIMIT = 64 * 1024  # bytes of unfinished answer after which the server is given up
+_REPLY_LIMIT = 64 * 1024  # bytes of answer after which the server is given up
 _LINE = re.compile(r"[2-5]\d\d(?:[ -]|\Z)", re.ASCII)  # RFC 5321, 4.2
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -88,6 +88,7 @@ class Session(asyncio.Protocol):
         self._lines: list[str] = []
         self._replies: list[Reply] = []
         self._wanted = 0
+        self._received = 0
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -102,6 +103,7 @@ class Session(asyncio.Protocol):
         """
         self._replies = []
         self._wanted = replies
+        self._received = 0
         if self.is_open:
             self._waiter = asyncio.get_running_loop().create_future()
             self._transport.write(data)
@@ -124,13 +126,15 @@ class Session(asyncio.Protocol):
         if self._waiter is None:
             self._transport.abort()
             return
+        self._received += len(data)
+        if self._received > _REPLY_LIMIT:
+            self._transport.abort()
+            return
         self._buffer += data
         *lines, rest = self._buffer.split(b"\n")
         self._buffer = rest
         if not all(self._take_line(line.decode("utf-8", "replace").rstrip()) for line in lines):
             self._transport.abort()  # this is not SMTP, and nothing behind it can be trusted
-        if len(self._buffer) + sum(map(len, self._lines)) > _REPLY_LIMIT:
-            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake whoever waits: there will be no more replies."""
@@ -152,7 +156,7 @@ class Session(asyncio.Protocol):
             self._waiter.set_result(None)
 
 
-async def open_session(server: Server, *, hostname: str, tls_context: ssl.SSLContext | None) -> Session:
+async def open_session(server: Server, *, hostname: str, tls_context: ssl.SSLContext) -> Session:
     """Connect, greet, encrypt and log in. Raises what aiosmtplib raises, or `OSError`. The deadline is the caller's."""
     client = aiosmtplib.SMTP(
         hostname=server.host,

@@ -29,7 +29,7 @@ _BLANK = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 def mask(text: str, *secrets: str) -> str:
     """Give the text on one line, at most `LIMIT` long, without e-mail addresses, links, long numbers and ids.
 
-    `secrets` are replaced wherever they stand, before anything else. Safe to call on its own answer.
+    `secrets` are replaced wherever they stand, before anything else.
     """
     for secret in secrets:
         if secret:

@@ -61,6 +61,12 @@ def run_lint() -> int:
     return max(result.returncode for result in results)
 
 
+def run_bench(arguments: list[str]) -> int:
+    """Run the bench with these arguments, and give its exit code: 0 where every bound holds."""
+    _require_checkout()
+    return _wait_for(["python", "-m", "tests.bench.run", *arguments])
+
+
 def _require_checkout() -> None:
     if not (_ROOT / "pyproject.toml").exists() or not (_ROOT / "tests").is_dir():
         raise NotACheckout(

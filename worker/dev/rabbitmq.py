@@ -27,6 +27,8 @@ _USER = "kabar"
 # Small and quiet: no schedulers that spin while they wait, room for a quarter of the usual number of processes.
 _EMULATOR = "+P 262144 +t 1048576 +stbt u +sbwt none +sbwtdcpu none +sbwtdio none"
 
+_HANDSHAKES = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Programs:
@@ -134,10 +136,19 @@ class RabbitMQ:
         await self._evaluate(f'rabbit_vhost:delete(<<"{name}">>, <<"kabar">>)')
 
     async def _evaluate(self, expression: str) -> None:
-        # erl_call does in 10 ms what rabbitmqctl, which boots a virtual machine of its own, does in 600.
+        # erl_call does in 10 ms what rabbitmqctl, which boots a virtual machine of its own, does in 600. One call in
+        # ten is refused at the handshake, whatever the node is doing; the next is not.
         address = f"localhost:{self._distribution_port}"
         call = self.programs.erlang / "erl_call"
-        answer = await self._run(call, "-address", address, "-c", self._cookie, "-e", given=f"{expression}.\n")
+        command = (call, "-r", "-address", address, "-c", self._cookie, "-e")
+        for patience in range(_HANDSHAKES, -1, -1):
+            try:
+                answer = await self._run(*command, given=f"{expression}.\n")
+                break
+            except ServiceUnavailable as error:
+                if patience == 0 or "failed to connect" not in str(error):
+                    raise
+                await asyncio.sleep(0.1)
         if answer.strip() != "{ok, ok}":
             raise ServiceUnavailable(f"RabbitMQ answered {answer} to {expression}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
@@ -34,27 +35,32 @@ async def find(ledger: Ledger, prefix: str) -> list[Record]:
     return await ledger.fetch(statement("dead_find"), prefix)
 
 
-async def replay_delivery(ledger: Ledger, letter: Record, actor: str) -> list[Ready]:
-    """Give a dead delivery a new attempt budget and make it ready. Empty: it is not dead any more."""
+async def history(ledger: Ledger, letter_id: UUID) -> list[Record]:
+    """Answer what was done with a letter, oldest first."""
+    return await ledger.fetch(statement("dead_history"), letter_id)
+
+
+async def replay_delivery(ledger: Ledger, letter: Record, actor: str, attempts: int) -> list[Ready]:
+    """Give a dead delivery a new attempt budget and make it ready.
+
+    Empty, and nothing changed: the delivery is not dead any more, or has expired.
+    """
 
     async def work(connection: asyncpg.pool.PoolConnectionProxy[Record]) -> list[Ready]:
-        rows = await connection.fetch(statement("dead_replay_delivery"), letter["delivery_id"])
-        await _resolve(connection, letter["id"], "replayed", actor, f"{len(rows)} made ready")
+        rows = await connection.fetch(statement("dead_replay_delivery"), letter["delivery_id"], attempts)
+        if rows:
+            await connection.fetch(*_resolving(letter, "replayed", actor, f"{attempts} more attempts"))
         return [Ready(row["id"], row["channel"], Lane(row["lane"])) for row in rows]
 
     return await ledger.transact(work)
 
 
-async def resolve(ledger: Ledger, letter_id: UUID, state: str, actor: str, detail: str) -> None:
-    """Close a letter as `replayed` or `dropped`, and say so in the audit."""
-
-    async def work(connection: asyncpg.pool.PoolConnectionProxy[Record]) -> None:
-        await _resolve(connection, letter_id, state, actor, detail)
-
-    await ledger.transact(work)
+async def resolve(
+    ledger: Ledger, letter: Record, state: Literal["replayed", "dropped"], actor: str, detail: str
+) -> list[Record]:
+    """Close a letter and say so in the audit. Empty: it has arrived again since it was read, and stays open."""
+    return await ledger.fetch(*_resolving(letter, state, actor, detail))
 
 
-async def _resolve(
-    connection: asyncpg.pool.PoolConnectionProxy[Record], letter_id: UUID, state: str, actor: str, detail: str
-) -> None:
-    await connection.execute(statement("dead_resolve"), letter_id, state, actor, detail)
+def _resolving(letter: Record, state: str, actor: str, detail: str) -> tuple[object, ...]:
+    return statement("dead_resolve"), letter["id"], state, actor, detail, letter["arrivals"]

@@ -13,7 +13,7 @@ from worker.core.message import Event
 from worker.core.plan import Decision, Plan, PlannedDelivery, PlannedNotification, Skip
 from worker.ledger.connection import Ledger, statement
 
-EVENT_COLUMNS, NOTIFICATION_COLUMNS, DELIVERY_COLUMNS = 15, 7, 13
+EVENT_COLUMNS, NOTIFICATION_COLUMNS, DELIVERY_COLUMNS = 16, 7, 13
 
 
 class Ready(NamedTuple):
@@ -24,12 +24,12 @@ class Ready(NamedTuple):
     lane: Lane
 
 
-async def record(ledger: Ledger, decisions: Sequence[Decision]) -> list[UUID]:
+async def record(ledger: Ledger, decisions: Sequence[Decision], copies: Mapping[UUID, int]) -> list[UUID]:
     """Write events, notifications and deliveries. Answers the keys of events that were there before.
 
-    Those keep their rows untouched. No key may occur twice in one call.
+    Those keep their rows untouched. No key may occur twice in one call; `copies` says how often each had arrived.
     """
-    events = [_event_row(decision) for decision in decisions]
+    events = [_event_row(decision, copies[decision.event.key] - 1) for decision in decisions]
     notifications = [
         _notification_row(decision.event, notification)
         for decision in decisions
@@ -60,14 +60,14 @@ def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[Sequence[ob
     return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
-def _event_row(decision: Decision) -> tuple[object, ...]:
+def _event_row(decision: Decision, repeats: int) -> tuple[object, ...]:
     event = decision.event
     # A directory event's payload is a person's addresses: they belong in the directory and nowhere else.
     data = event.data if event.info.routes else {}
     return (
         event.key, event.source, event.id, event.type, event.time, event.subject, event.actor, event.audience,
         event.priority, event.expires_at, event.version, _json(data), _json(event.extensions or {}),
-        event.traceparent, decision.reason,
+        event.traceparent, decision.reason, repeats,
     )  # fmt: skip
 
 

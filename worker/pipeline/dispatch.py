@@ -6,7 +6,7 @@ of them still waits is published again. A doubled job finds nothing to lease.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from worker.broker.publisher import Publisher, until_published
@@ -15,9 +15,14 @@ from worker.ledger.connection import Ledger
 from worker.ledger.intake import Ready, record, still_queued
 
 
-async def dispatch(ledger: Ledger, publisher: Publisher, decisions: Sequence[Decision]) -> frozenset[UUID]:
-    """Write and publish a batch. Waits out outages of either side. Answers the keys of events seen before."""
-    known = frozenset(await ledger.persist(lambda: record(ledger, decisions)))
+async def dispatch(
+    ledger: Ledger, publisher: Publisher, decisions: Sequence[Decision], copies: Mapping[UUID, int]
+) -> frozenset[UUID]:
+    """Write and publish a batch, of which each event arrived in so many `copies`. Waits out outages of either side.
+
+    Answers the keys of events seen before.
+    """
+    known = frozenset(await ledger.persist(lambda: record(ledger, decisions, copies)))
     ready = [ready for decision in decisions if decision.event.key not in known for ready in _ready(decision)]
     if known:
         ready += await ledger.persist(lambda: still_queued(ledger, list(known)))

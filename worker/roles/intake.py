@@ -7,6 +7,7 @@ twice, because a worker died over them or near them. Those are taken alone, so t
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -126,7 +127,8 @@ class Intake:
             if isinstance(verdict, Rejected):
                 await self._bury(batch[judged.index(event)], verdict)
         with metrics.timed("dispatch", len(decisions)):
-            known = await dispatch(self._ledger, self._publisher, decisions)
+            copies = Counter(one.key for one in judged if isinstance(one, Event))
+            known = await dispatch(self._ledger, self._publisher, decisions, copies)
         self._announcer.add_skipped(_count([one for one in decisions if one.event.key not in known]))
         return len(known)
 

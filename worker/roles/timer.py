@@ -82,6 +82,7 @@ class Timer:
         return len(reaped)
 
     async def _look_loop(self) -> None:
+        await self._publisher.link.up.wait()
         while not self._stopping.is_set():
             try:
                 await self._look()

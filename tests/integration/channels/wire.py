@@ -66,12 +66,14 @@ class SmtpServer:
     extensions: tuple[str, ...] = ("PIPELINING", "SIZE 1000000")
     tls: ssl.SSLContext | None = None
     login: str = ""
+    wants_data_for_nobody: bool = False
     port: int = 0
     commands: list[str] = field(default_factory=list)
     mails: list[bytes] = field(default_factory=list)
     has_mail: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    _has_recipient: bool = False
 
     def verbs(self) -> list[str]:
         """The commands' first words, in order."""
@@ -106,8 +108,12 @@ class SmtpServer:
             case "AUTH":
                 await self._answer(verb, writer, "235 welcome" if self.login in command else "535 5.7.8 no")
             case "DATA":
-                if await self._answer(verb, writer, "354 go on"):
+                if not (self._has_recipient or self.wants_data_for_nobody):
+                    await self._answer("NOBODY", writer, "503 5.5.1 no recipients")
+                elif await self._answer(verb, writer, "354 go on"):
                     await self._receive(reader, writer)
+            case "RCPT":
+                self._has_recipient = await self._answer(verb, writer, "250 ok")
             case "QUIT":
                 await self._answer(verb, writer, "221 bye")
                 raise _LeaveError
@@ -147,12 +153,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Answers:
-    """One HTTP answer. `breaks_off`: the connection ends in the middle of the body."""
+    """One HTTP answer. In the middle of the body the connection ends (`breaks_off`) or falls silent (`never_ends`)."""
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     breaks_off: bool = False
+    never_ends: bool = False
 
 
 @dataclass
@@ -236,7 +243,7 @@ async def _read_request(reader: asyncio.StreamReader) -> Request:
 
 
 async def _respond(answer: Answers, writer: asyncio.StreamWriter) -> None:
-    length = len(answer.body) + (1000 if answer.breaks_off else 0)
+    length = len(answer.body) + (1000 if answer.breaks_off or answer.never_ends else 0)
     head = [f"HTTP/1.1 {answer.status} So", f"Content-Length: {length}"]
     head += [f"{name}: {value}" for name, value in answer.headers.items()]
     writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + answer.body)

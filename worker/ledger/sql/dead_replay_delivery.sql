@@ -1,6 +1,6 @@
--- A dead delivery is ready again, with as many attempts as it had at first.
+-- A dead delivery is ready again, with a whole new attempt budget. One that has expired stays dead.
 UPDATE deliveries
-SET state = 'queued', reason = '', detail = '', attempt_limit = attempt + greatest(attempt_limit, 1),
+SET state = 'queued', reason = '', detail = '', attempt_limit = attempt + $2::int,
     due_at = now() + interval '60 s', finished_at = NULL
-WHERE id = $1 AND state = 'dead'
+WHERE id = $1 AND state = 'dead' AND expires_at > now()
 RETURNING id, channel, lane

@@ -1,6 +1,8 @@
--- Close a letter and say who did it.
+-- Close a letter and say who did it. One that has arrived again since it was read stays open: what was done with it
+-- has failed already, and is in the audit all the same.
 WITH resolved AS (
-    UPDATE dead_letters SET state = $2, resolved_at = now() WHERE id = $1 RETURNING id
+    UPDATE dead_letters SET state = $2, resolved_at = now() WHERE id = $1 AND arrivals = $5 RETURNING id
+), noted AS (
+    INSERT INTO audit (actor, action, subject, detail) VALUES ($3, 'dead_letter.' || $2, $1::uuid::text, $4)
 )
-INSERT INTO audit (actor, action, subject, detail)
-SELECT $3, 'dead_letter.' || $2, id::text, $4 FROM resolved
+SELECT id FROM resolved

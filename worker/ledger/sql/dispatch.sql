@@ -2,16 +2,16 @@
 -- its notifications and deliveries are not written again, whatever has changed since.
 WITH event AS (
     INSERT INTO events (key, source, id, type, time, subject, actor, audience, priority, expires_at, version,
-                        data, extensions, traceparent, reason)
+                        data, extensions, traceparent, reason, repeats)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
                          $8::text[], $9::text[], $10::timestamptz[], $11::int[],
-                         $12::jsonb[], $13::jsonb[], $14::text[], $15::text[])
-    ON CONFLICT (key) DO UPDATE SET repeats = events.repeats + 1
+                         $12::jsonb[], $13::jsonb[], $14::text[], $15::text[], $16::int[])
+    ON CONFLICT (key) DO UPDATE SET repeats = events.repeats + 1 + excluded.repeats
     RETURNING key, (xmax = 0) AS is_new
 ), notification AS (
     INSERT INTO notifications (id, event_key, person_id, route, category, critical, expires_at)
-    SELECT n.* FROM unnest($16::uuid[], $17::uuid[], $18::text[], $19::text[], $20::text[], $21::bool[],
-                           $22::timestamptz[])
+    SELECT n.* FROM unnest($17::uuid[], $18::uuid[], $19::text[], $20::text[], $21::text[], $22::bool[],
+                           $23::timestamptz[])
            AS n (id, event_key, person_id, route, category, critical, expires_at)
     JOIN event ON event.key = n.event_key AND event.is_new
 ), delivery AS (
@@ -22,8 +22,8 @@ WITH event AS (
            CASE WHEN d.state = 'queued' THEN now() + interval '60 s' END,
            d.expires_at,
            CASE WHEN d.state <> 'queued' THEN now() END
-    FROM unnest($23::uuid[], $24::uuid[], $25::uuid[], $26::text[], $27::text[], $28::text[], $29::text[],
-                $30::text[], $31::text[], $32::text[], $33::int[], $34::text[], $35::timestamptz[])
+    FROM unnest($24::uuid[], $25::uuid[], $26::uuid[], $27::text[], $28::text[], $29::text[], $30::text[],
+                $31::text[], $32::text[], $33::text[], $34::int[], $35::text[], $36::timestamptz[])
          AS d (id, notification_id, event_key, person_id, channel, address, lane,
                state, reason, detail, attempt_limit, on_unsure, expires_at)
     JOIN event ON event.key = d.event_key AND event.is_new

@@ -166,6 +166,7 @@ CREATE TABLE dead_letters (
 );
 CREATE INDEX dead_letters_open ON dead_letters (created_at) WHERE state = 'open';
 CREATE INDEX dead_letters_delivery ON dead_letters (delivery_id) WHERE kind = 'delivery';
+CREATE INDEX dead_letters_event ON dead_letters (event_id);
 
 COMMENT ON COLUMN dead_letters.properties IS 'json and not jsonb: it may hold what jsonb cannot, such as a NUL';
 
