@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 import orjson
 import structlog
@@ -12,8 +12,8 @@ import structlog
 _LIBRARIES = ("aiormq", "aio_pika", "aiohttp", "asyncio", "alembic")
 
 
-def configure(level: str, form: Literal["json", "console"]) -> None:
-    """Set up logging for this process: to standard output, one line an event."""
+def configure(level: str, form: Literal["json", "console"], output: TextIO | None = None) -> None:
+    """Set up logging for this process: to standard output unless told otherwise, one line an event."""
     number = logging.getLevelNamesMapping()[level.upper()]
     final: structlog.typing.Processor
     if form == "json":
@@ -21,7 +21,7 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
             serializer=lambda event, **_: orjson.dumps(event, default=str).decode()
         )
     else:
-        final = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        final = structlog.dev.ConsoleRenderer(colors=(output or sys.stdout).isatty())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -31,7 +31,7 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
             final,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(),
+        logger_factory=structlog.PrintLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
     # What libraries log may quote URLs with tokens or addresses: only that something is wrong is let through.

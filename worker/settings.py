@@ -18,7 +18,7 @@ from worker.core.outcome import UnsurePolicy
 from worker.errors import SettingsInvalid
 
 PREFIX = "KABAR_"
-TOOLING = frozenset({"KABAR_CACHE", "KABAR_PG_BIN", "KABAR_REQUIRE_RABBITMQ"})
+TOOLING = frozenset({"KABAR_CACHE", "KABAR_HOME", "KABAR_PG_BIN", "KABAR_REQUIRE_RABBITMQ"})
 """Variables of the development commands: no settings of a worker, and no mistakes either."""
 
 
@@ -114,11 +114,14 @@ class Settings(BaseSettings):
         return [url.strip() for url in self.amqp_url.get_secret_value().split(",")]
 
 
-def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment. Raises SettingsInvalid that names every variable at fault."""
+def load_settings(environment: Mapping[str, str] | None = None, **given: object) -> Settings:
+    """Read the settings from the environment. Raises SettingsInvalid that names every variable at fault.
+
+    `given` holds settings by their names in `Settings`; they stand over the environment's.
+    """
     problems = _unknown(os.environ if environment is None else environment)
     try:
-        settings = Settings()
+        settings = Settings(**given)  # type: ignore[arg-type]  # whatever they are, they are validated
     except ValidationError as error:
         problems += [_say(part["loc"], part["msg"], part["type"]) for part in error.errors(include_input=False)]
         raise SettingsInvalid("\n".join(problems)) from None

@@ -45,10 +45,11 @@ def of_recipient(reply: Reply) -> Outcome:
     status = _status(reply)
     if reply.code < 500:  # noqa: PLR2004
         return _busy(reply)
-    if _is_account_at_fault(reply, status):
-        return outage("sender_rejected", said(reply))
+    # First, because Postfix words it "User unknown in relay recipient table".
     if status in _GONE:
         return Refused("address_unknown", said(reply), suppress=True)
+    if _is_account_at_fault(reply, status):
+        return outage("sender_rejected", said(reply))
     if status in _TOO_BIG:
         return Refused("message_too_big", said(reply), fault="ours")
     if status is not None and status[0] in (5, 6):

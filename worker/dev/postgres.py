@@ -77,6 +77,14 @@ class Postgres:
                 # SIGINT is PostgreSQL's fast shutdown: sessions are cut, the data are written and closed.
                 await process.end(server, signal.SIGINT, timeout_seconds=20)
 
+    @staticmethod
+    async def erase(data_dir: Path) -> None:
+        """Delete what a server kept in `data_dir`. Safe to call twice; `ServiceUnavailable` while another run uses it."""
+        if data_dir.exists():
+            with _owned(data_dir):
+                await _stop_leftover(data_dir / "data")
+                shutil.rmtree(data_dir)
+
 
 def find_binaries() -> Path:
     """Find the folder of `postgres` and `initdb`: $KABAR_PG_BIN, the wheel, Debian's newest, PATH."""

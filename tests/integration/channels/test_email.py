@@ -80,6 +80,7 @@ OURS = {"fault": "ours", "suppress": False}
     ("step", "reply", "reason", "sides"),
     [
         ("RCPT", "550 5.1.1 <ada@example.org>: no such user", "address_unknown", SUPPRESSED),
+        ("RCPT", "550 5.1.1 User unknown in relay recipient table", "address_unknown", SUPPRESSED),
         ("RCPT", "550 5.1.2 no such domain", "address_unknown", SUPPRESSED),
         ("RCPT", "553 5.1.3 bad syntax", "address_unknown", SUPPRESSED),
         ("RCPT", "556 5.1.10 null MX", "address_unknown", SUPPRESSED),
