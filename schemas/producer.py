@@ -54,15 +54,15 @@ class PublishError(Exception):
         return f"event {self.event_id}: {self.problem}"
 
 
-class NotConfirmed(PublishError):  # noqa: N818 - says what is known, and that is not that it failed
+class NotConfirmed(PublishError):
     """It is not known whether the event arrived. Publish it again with the same id: Kabar takes each id once."""
 
 
-class Unroutable(PublishError):  # noqa: N818 - reads as what the broker said
+class Unroutable(PublishError):
     """The broker gave the event back because no queue would take it; nothing was kept."""
 
 
-class TooLarge(PublishError):  # noqa: N818 - reads as a fact of the event
+class TooLarge(PublishError):
     """The encoded event is over 256 KiB; nothing was sent. Publish a link to the large part instead."""
 
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Annotated
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from worker.commands import dead, people
+from worker.commands.doctor import doctor
+from worker.commands.status import status
 from worker.errors import KabarError
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="kabar",
@@ -40,6 +47,62 @@ def run(
 
 
 @app.command()
+def up(
+    *,
+    amqp: Annotated[str, typer.Option(metavar="URL", help="RabbitMQ, instead of the development broker")] = "",
+    database: Annotated[
+        str, typer.Option(metavar="URL", help="PostgreSQL; its schema is brought to this version")
+    ] = "",
+    smtp: Annotated[str, typer.Option(metavar="URL", help="a mail server, instead of the simulator")] = "",
+    email_from: Annotated[str, typer.Option(metavar="SENDER", help="the sender of e-mails")] = "",
+    telegram_token: Annotated[str, typer.Option(metavar="TOKEN", help="a bot's, to send by Telegram itself")] = "",
+    slack_token: Annotated[str, typer.Option(metavar="TOKEN", help="a bot's, to send by Slack itself")] = "",
+    slack_webhooks: Annotated[
+        bool, typer.Option("--slack-webhooks", help="let webhooks of hooks.slack.com through")
+    ] = False,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="of the pages; usually 8500")] = None,
+    amqp_port: Annotated[int | None, typer.Option(min=1, max=65535, help="of the broker; usually 5672")] = None,
+    samples: Annotated[bool | None, typer.Option(help="sample people and events; on where no part is real")] = None,
+    rate: Annotated[int, typer.Option(min=1, max=60_000, help="sample events a minute")] = 30,
+    home: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", envvar="KABAR_HOME", help="data and log; usually ~/.local/share/kabar/up"),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="begin with an empty ledger")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print one line with all addresses, then nothing")] = False,
+) -> None:
+    """Run all of Kabar here in the foreground, with sample events, until Ctrl-C. Nothing needs to be installed.
+
+    What is not there is stood in for: PostgreSQL from a wheel, a broker in memory that speaks AMQP, mail, Telegram and
+    Slack servers with pages that show what arrived. Each option that names a part replaces it by the real one.
+
+    Only options replace parts; KABAR_AMQP_URL and the like are not used here, so that nothing real is touched
+    unasked. All other KABAR_ variables hold as everywhere.
+    """
+    from worker.dev.parts import Wishes  # noqa: PLC0415
+    from worker.dev.up import default_home  # noqa: PLC0415
+    from worker.dev.up import up as run_up  # noqa: PLC0415
+
+    wishes = Wishes(
+        home=(home or default_home()).absolute(),
+        amqp=amqp,
+        database=database,
+        smtp=smtp,
+        email_from=email_from,
+        telegram_token=telegram_token,
+        slack_token=slack_token,
+        slack_webhooks=slack_webhooks,
+        port=port,
+        amqp_port=amqp_port,
+        fresh=fresh,
+        samples=samples,
+        rate=rate,
+        json=json,
+    )
+    raise typer.Exit(_run_loop(run_up(wishes)))
+
+
+@app.command()
 def migrate() -> None:
     """Bring the database schema to this version. Safe to repeat."""
     from worker.ledger.migrate import migrate as upgrade  # noqa: PLC0415
@@ -49,6 +112,31 @@ def migrate() -> None:
     asyncio.run(upgrade(load_settings().database_url.get_secret_value()))
     typer.echo(f"the schema is at {newest_revision()}")
 
+
+@app.command()
+def health() -> None:
+    """Ask the process of this machine and these settings whether it lives: exit code 0 if so."""
+    from worker.commands.health import ask_health  # noqa: PLC0415
+    from worker.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    typer.echo(ask_health(settings.http_host, settings.http_port))
+
+
+@app.command()
+def generate(
+    *, check: Annotated[bool, typer.Option("--check", help="write nothing; fail where a file is not fresh")] = False
+) -> None:
+    """Write the files that are made from the code: tables, definitions, schemas. Needs a checkout."""
+    from worker.dev.generate import run_generate  # noqa: PLC0415
+
+    raise typer.Exit(run_generate(check=check))
+
+
+app.command()(status)
+app.command()(doctor)
+app.add_typer(people.app, name="people")
+app.add_typer(dead.app, name="dead")
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -77,14 +165,13 @@ def bench(context: typer.Context) -> None:
     raise typer.Exit(run_bench(context.args))
 
 
-def _run_loop(work: object) -> None:
+def _run_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on uvloop where there is one."""
     try:
         import uvloop  # noqa: PLC0415
-
-        uvloop.run(work)  # type: ignore[arg-type]
     except ModuleNotFoundError:
-        asyncio.run(work)  # type: ignore[arg-type]
+        return asyncio.run(work)
+    return uvloop.run(work)
 
 
 def main() -> None:

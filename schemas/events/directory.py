@@ -12,6 +12,8 @@ ChannelName = Annotated[str, StringConstraints(max_length=32, pattern=r"^[a-z][a
 Role = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
 Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
 TimeZone = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+)*$")]
+Scope = Annotated[str, StringConstraints(max_length=160, pattern=r"^(\*|(type|category):[A-Za-z0-9_.*-]+)$")]
+ChannelOrAny = Annotated[str, StringConstraints(max_length=32, pattern=r"^(\*|[a-z][a-z0-9_]*)$")]
 
 
 class PersonChanged(EventData, type="person.changed", category="directory"):
@@ -44,6 +46,6 @@ class PreferenceChanged(EventData, type="preference.changed", category="director
     """
 
     person_id: PersonId
-    scope: Annotated[str, StringConstraints(max_length=160, pattern=r"^(\*|(type|category):[A-Za-z0-9_.*-]+)$")]
-    channel: Annotated[str, StringConstraints(max_length=32, pattern=r"^(\*|[a-z][a-z0-9_]*)$")]
+    scope: Scope
+    channel: ChannelOrAny
     enabled: bool | None

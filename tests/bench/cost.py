@@ -3,9 +3,32 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """CPU seconds used up to one moment, by the whole machine and by each part of the measurement."""
+
+    at: float
+    machine: float
+    workers: float
+    database: float
+    broker: float
+    sinks: float
+    ourselves: float
+
+    def others_share_since(self, early: Clocks) -> float:
+        """Answer which part of the machine's time went to processes that are no part of this: how quiet it was."""
+        ours = self._parts() - early._parts()
+        capacity = (self.at - early.at) * (psutil.cpu_count() or 1)
+        return max(0.0, self.machine - early.machine - ours) / capacity
+
+    def _parts(self) -> float:
+        return self.workers + self.database + self.broker + self.sinks + self.ourselves
 
 
 def cpu_seconds(pid: int) -> float:

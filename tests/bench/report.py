@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.floor import Floor
-from tests.bench.runs import Full, Killed, Latency, Memory, Steady, Waiting
+from tests.bench.results import Full, Killed, Latency, Memory, Steady, Waiting
 
 _MOST_GROWTH_MIB = 8.0
 
@@ -100,7 +100,7 @@ def _cost(full: Full, floor: Floor) -> Iterator[Figure]:
     yield Figure("database_cpu_s_per_1000", "PostgreSQL, all its processes", spent.database)
     yield Figure("broker_cpu_s_per_1000", "RabbitMQ", spent.broker)
     yield Figure("sinks_cpu_s_per_1000", "both sinks", spent.sinks)
-    yield Figure("others_cpu_s_per_1000", "all else on this machine: how quiet it was", spent.others)
+    yield Figure("others_share", "of the machine's time, for processes of others", full.others_share)
 
 
 def _speed(full: Full, steady: Steady) -> Iterator[Figure]:
@@ -114,6 +114,7 @@ def _speed(full: Full, steady: Steady) -> Iterator[Figure]:
     for channel, latency in steady.by_channel.items():
         yield from _latency(channel, latency)
     yield Figure("latency_worker_cpu_s_per_1000", "worker CPU-s at that pace", steady.worker)
+    yield Figure("latency_others_share", "of the machine's time meanwhile, for others", steady.others_share)
 
 
 def _latency(channel: str, latency: Latency) -> Iterable[Figure]:

@@ -1,7 +1,7 @@
 """`kabar bench`: measures speed, cost, latency and memory of the whole job beside the floor of the same run.
 
 Starts everything it needs on loopback and on new data, and leaves nothing behind. CPU seconds are the figures to
-trust on a machine that others use too; `others_cpu_s_per_1000` says how much they did.
+trust on a machine that others use too; `others_share` says how much they did.
 """
 
 from __future__ import annotations

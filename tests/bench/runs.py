@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, process_time
 from typing import NoReturn
 
 from tests.bench import cost
-from tests.bench.books import Tally, latencies_ms, percentile, slope_per_minute, tally
+from tests.bench.books import latencies_ms, percentile, slope_per_minute, tally
+from tests.bench.cost import Clocks
 from tests.bench.errors import RunFailed
 from tests.bench.fleet import Ready, Worker
+from tests.bench.results import Full, Killed, Latency, Memory, Spent, Steady, Waiting
 from tests.bench.world import World
 
 WORKERS = 2
@@ -26,81 +27,6 @@ _SILENCE_SECONDS = 30
 _LOOK_SECONDS = 0.05
 _LOOK_AT_LEDGER_SECONDS = 0.5
 _WARM_SHARE = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """CPU seconds per 1000 deliveries. `worker` from each worker's ready line on, `worker_with_boot` from its birth.
-
-    `others` are all other processes of the machine, the measurement itself among them: how quiet it was.
-    """
-
-    worker: float
-    worker_with_boot: float
-    database: float
-    broker: float
-    sinks: float
-    others: float
-
-
-@dataclass(frozen=True, slots=True)
-class Full:
-    """As fast as it goes. `deliveries_per_s` counts from the first worker's ready line to the last row settled."""
-
-    deliveries: int
-    seconds: float
-    deliveries_per_s: float
-    spent: Spent
-    tally: Tally
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Milliseconds from just before publishing to the sink's acceptance."""
-
-    p50: float
-    p95: float
-    p99: float
-    max: float
-
-
-@dataclass(frozen=True, slots=True)
-class Steady:
-    """At an even pace: latency over all deliveries and by channel, and the CPU seconds of workers per 1000."""
-
-    all: Latency
-    by_channel: Mapping[str, Latency]
-    worker: float
-    tally: Tally
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """MiB of the largest worker process: the most that was ever resident, and its share of what is shared."""
-
-    rss: float
-    pss: float
-
-
-@dataclass(frozen=True, slots=True)
-class Killed:
-    """Every worker killed at half-way. `in_flight`: deliveries leased at that moment, by channel."""
-
-    in_flight: Mapping[str, int]
-    tally: Tally
-    states: Mapping[str, int]
-    seconds_to_end: float
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """With a mountain before it. `growth`: MiB the larger worker gained after the first quarter; `slope` a minute."""
-
-    events: int
-    rss: float
-    growth: float
-    slope: float
-    tally: Tally
 
 
 async def full_then_steady(world: World, events: int, steady_seconds: int) -> tuple[Full, Steady, Memory]:
@@ -121,34 +47,25 @@ async def full_then_steady(world: World, events: int, steady_seconds: int) -> tu
 
 
 async def _full(world: World, workers: Sequence[Worker], published: range) -> Full:
-    services = (world.postgres.pid, world.rabbitmq.pid, world.sinks.pid)
-    pids = [worker.pid for worker in workers]
     first = await _first_ready(workers)
-    machine = cost.busy_seconds()
-    before = [cost.cpu_seconds(pid) for pid in services]
-    begun = sum(cost.cpu_seconds(pid) for pid in pids)
+    early = _clocks(world, workers)
     expected = len(published) * CHANNELS
-    await _until_sent(world, expected, offset=published.start)
-    seconds = monotonic() - first.at
-    ended = sum(cost.cpu_seconds(pid) for pid in pids)
-    after = [cost.cpu_seconds(pid) for pid in services]
-    machine = cost.busy_seconds() - machine
+    await _until_sent(world, expected)
+    late = _clocks(world, workers)
     boot = sum([(await worker.ready()).cpu_seconds for worker in workers])
-    used = [late - early for late, early in zip(after, before, strict=True)]
     per_1000 = 1000 / expected
-    database, broker, sinks = (each * per_1000 for each in used)
     return Full(
         deliveries=expected,
-        seconds=seconds,
-        deliveries_per_s=expected / seconds,
+        seconds=late.at - first.at,
+        deliveries_per_s=expected / (late.at - first.at),
         spent=Spent(
-            worker=(ended - boot) * per_1000,
-            worker_with_boot=ended * per_1000,
-            database=database,
-            broker=broker,
-            sinks=sinks,
-            others=max(0.0, machine - sum(used) - (ended - begun)) * per_1000,
+            worker=(late.workers - boot) * per_1000,
+            worker_with_boot=late.workers * per_1000,
+            database=(late.database - early.database) * per_1000,
+            broker=(late.broker - early.broker) * per_1000,
+            sinks=(late.sinks - early.sinks) * per_1000,
         ),
+        others_share=late.others_share_since(early),
         tally=tally(published, await world.sinks.close_books()),
     )
 
@@ -156,20 +73,23 @@ async def _full(world: World, workers: Sequence[Worker], published: range) -> Fu
 async def _first_ready(workers: Sequence[Worker]) -> Ready:
     waits = [asyncio.ensure_future(worker.ready()) for worker in workers]
     done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for each in waits:
+        each.cancel()
     return min((each.result() for each in done), key=lambda ready: ready.at)
 
 
 async def _steady(world: World, workers: Sequence[Worker], numbers: range) -> Steady:
-    before = sum(cost.cpu_seconds(worker.pid) for worker in workers)
+    early = _clocks(world, workers)
     published_at_ns = await world.publisher.publish_steadily(numbers, per_second=_STEADY_PER_SECOND)
     await _until_sent(world, len(numbers) * CHANNELS, offset=numbers.start)
-    spent = sum(cost.cpu_seconds(worker.pid) for worker in workers) - before
+    late = _clocks(world, workers)
     books = await world.sinks.close_books()
     by_channel = {channel: latencies_ms(published_at_ns, accepted) for channel, accepted in books.items()}
     return Steady(
         all=_latency(sorted(ms for each in by_channel.values() for ms in each)),
         by_channel={channel: _latency(each) for channel, each in by_channel.items()},
-        worker=spent * 1000 / (len(numbers) * CHANNELS),
+        worker=(late.workers - early.workers) * 1000 / (len(numbers) * CHANNELS),
+        others_share=late.others_share_since(early),
         tally=tally(numbers, books),
     )
 
@@ -177,6 +97,18 @@ async def _steady(world: World, workers: Sequence[Worker], numbers: range) -> St
 def _latency(ordered: Sequence[float]) -> Latency:
     p50, p95, p99 = (percentile(ordered, share) for share in (0.5, 0.95, 0.99))
     return Latency(p50, p95, p99, ordered[-1])
+
+
+def _clocks(world: World, workers: Sequence[Worker]) -> Clocks:
+    return Clocks(
+        at=monotonic(),
+        machine=cost.busy_seconds(),
+        workers=sum(cost.cpu_seconds(worker.pid) for worker in workers),
+        database=cost.cpu_seconds(world.postgres.pid),
+        broker=cost.cpu_seconds(world.rabbitmq.pid),
+        sinks=cost.cpu_seconds(world.sinks.pid),
+        ourselves=process_time(),
+    )
 
 
 async def killed(world: World, events: int) -> Killed:

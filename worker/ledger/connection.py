@@ -116,3 +116,25 @@ def is_outage(error: BaseException) -> bool:
         # Raised when a pooled connection died; an InterfaceError that is our own wrong argument is a ValueError too.
         return not isinstance(error, ValueError)
     return isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Say whether the database refused the values themselves: repeating it is in vain, its neighbours may be fine."""
+    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(("22", "23", "54"))
+
+
+def advice(error: BaseException) -> str:
+    """Answer what an operator should do about an error of the database; '' where it is a defect of ours."""
+    sqlstate = getattr(error, "sqlstate", None) or ""
+    if sqlstate.startswith("28"):
+        return "the database refuses the user or the password: check KABAR_DATABASE_URL"
+    if sqlstate.startswith("3D"):
+        return "the server has no database of this name: check KABAR_DATABASE_URL, or create it"
+    if sqlstate in {"42P01", "42703"}:
+        return "the database lacks this version's schema: run `kabar migrate`"
+    if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
+        return "KABAR_DATABASE_URL cannot be read: expected postgresql://user:password@host:5432/database"
+    if is_outage(error):
+        name = type(error).__name__
+        return f"the database cannot be used now ({name}): check that it runs and that KABAR_DATABASE_URL is right"
+    return ""

@@ -1,0 +1,84 @@
+"""What each run measured. Plain values; what they must be is the report's business."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.bench.books import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """CPU seconds per 1000 deliveries. `worker` from each worker's ready line on, `worker_with_boot` from its birth."""
+
+    worker: float
+    worker_with_boot: float
+    database: float
+    broker: float
+    sinks: float
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """As fast as it goes. `deliveries_per_s` counts from the first worker's ready line to the last row settled.
+
+    `others_share`: how much of the machine went to processes that are no part of this (0 to 1).
+    """
+
+    deliveries: int
+    seconds: float
+    deliveries_per_s: float
+    spent: Spent
+    others_share: float
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds from just before publishing to the sink's acceptance."""
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """At an even pace: latency over all deliveries and by channel, and the CPU seconds of workers per 1000."""
+
+    all: Latency
+    by_channel: Mapping[str, Latency]
+    worker: float
+    others_share: float
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """MiB of the largest worker process: the most that was ever resident, and its share of what is shared."""
+
+    rss: float
+    pss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """Every worker killed at half-way. `in_flight`: deliveries leased at that moment, by channel."""
+
+    in_flight: Mapping[str, int]
+    tally: Tally
+    states: Mapping[str, int]
+    seconds_to_end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """With a mountain before it. `growth`: MiB the larger worker gained after the first quarter; `slope` a minute."""
+
+    events: int
+    rss: float
+    growth: float
+    slope: float
+    tally: Tally

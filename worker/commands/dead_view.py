@@ -1,0 +1,155 @@
+"""Dead letters on the screen, and how one is found by the beginning of its id."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from worker.commands.screen import facts, moment, plain, screen, table
+from worker.errors import NotFound
+from worker.ledger.connection import Ledger, Record
+from worker.ledger.dead_letters import find, history
+from worker.ledger.inquiry import attempts_of, find_delivery
+
+_PREFIX = re.compile(r"[0-9a-f]{6,32}")
+_SHOWN_CHARACTERS = 8 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A letter with all that is known of it. `delivery` and its failed `attempts`: only of a delivery's letter."""
+
+    letter: Record
+    history: list[Record]
+    delivery: Record | None
+    attempts: list[Record]
+
+
+async def find_letter(ledger: Ledger, given: str) -> Record:
+    """Answer the one letter whose id begins so; raises NotFound where there is none, or more than one."""
+    prefix = given.strip().lower().replace("-", "")
+    if not _PREFIX.fullmatch(prefix):
+        raise NotFound(f"{given!r} is no letter's id: give at least 6 of its characters (0-9, a-f)")
+    found = await find(ledger, prefix)
+    if not found:
+        raise NotFound(f"no dead letter has an id that begins with {given!r}: see `kabar dead list`")
+    if len(found) > 1:
+        raise NotFound(f"the ids of several letters begin with {given!r}: give more of it")
+    return found[0]
+
+
+async def read_letter(ledger: Ledger, given: str) -> Shown:
+    """Find a letter and all that belongs to it."""
+    letter = await find_letter(ledger, given)
+    delivery_id = letter["delivery_id"]
+    return Shown(
+        letter,
+        await history(ledger, letter["id"]),
+        await find_delivery(ledger, delivery_id) if delivery_id else None,
+        await attempts_of(ledger, [delivery_id]) if delivery_id else [],
+    )
+
+
+def print_list(letters: Sequence[Record], limit: int) -> None:
+    """Print open letters, one a line."""
+    out = screen()
+    if not letters:
+        out.print("no open dead letters")
+        return
+    columns = ("id", "kind", "event", "type", "channel", "stage", "reason", "field", "arrivals", "when")
+    rows = [
+        (
+            str(row["id"])[:8], row["kind"], row["event_id"], row["event_type"], row["channel"], row["stage"],
+            row["reason"], row["field"], row["arrivals"], moment(row["created_at"]),
+        )
+        for row in letters
+    ]  # fmt: skip
+    out.print(table(columns, rows))
+    if len(letters) == limit:
+        out.print("there may be more: see --limit")
+
+
+def print_letter(shown: Shown, *, is_full: bool) -> None:
+    """Print one letter."""
+    out, letter = screen(), shown.letter
+    out.print(
+        facts(
+            [
+                ("id", letter["id"]),
+                ("kind", letter["kind"]),
+                ("state", f"{letter['state']} {moment(letter['resolved_at'])}".strip()),
+                ("event", letter["event_id"]),
+                ("type", letter["event_type"]),
+                ("channel", letter["channel"]),
+                ("stage", letter["stage"]),
+                ("reason", letter["reason"]),
+                ("field", letter["field"]),
+                ("detail" if letter["kind"] == "delivery" else "remedy", letter["remedy"]),
+                ("fingerprint", letter["fingerprint"]),
+                ("routing key", letter["routing_key"]),
+                ("arrived", f"{moment(letter['created_at'])}, {letter['arrivals']} ×"),
+            ]
+        )
+    )
+    if letter["kind"] == "delivery":
+        _print_delivery(out, shown)
+    else:
+        _print_message(out, letter, is_full=is_full)
+    if shown.history:
+        rows = [(moment(row["at"]), row["actor"], row["action"], row["detail"]) for row in shown.history]
+        out.print("", table(("at", "who", "did", "detail"), rows, "history"))
+
+
+def _print_delivery(out: Console, shown: Shown) -> None:
+    delivery = shown.delivery
+    if delivery is None:
+        out.print("", "its delivery is not in the ledger any more")
+        return
+    out.print(
+        "",
+        facts(
+            [
+                ("delivery", delivery["id"]),
+                ("person", delivery["person_id"]),
+                ("is now", delivery["state"]),
+                ("attempts", f"{delivery['attempt']} of {delivery['attempt_limit']}"),
+                ("due", moment(delivery["due_at"])),
+                ("expires", moment(delivery["expires_at"])),
+            ]
+        ),
+    )
+    rows = [
+        (row["attempt"], moment(row["at"]), row["outcome"], row["reason"], row["detail"], row["duration_ms"])
+        for row in shown.attempts
+    ]
+    out.print("", table(("attempt", "at", "outcome", "reason", "detail", "ms"), rows))
+
+
+def _print_message(out: Console, letter: Record, *, is_full: bool) -> None:
+    known = json.loads(letter["properties"]) if letter["properties"] else {}
+    properties = [(name, value) for name, value in known.items() if name != "headers"]
+    out.print("", facts([*properties, *((f"header {name}", value) for name, value in _headers(known))]))
+    body = letter["body"] or b""
+    text = _pretty(body)
+    out.print("", plain(f"body, {len(body):,} bytes", "bold"))
+    out.print(plain(text if is_full else text[:_SHOWN_CHARACTERS]), soft_wrap=True)
+    if not is_full and len(text) > _SHOWN_CHARACTERS:
+        out.print(f"… {len(text) - _SHOWN_CHARACTERS:,} more characters: see --full")
+
+
+def _headers(known: dict[str, object]) -> Iterator[tuple[str, object]]:
+    headers = known.get("headers")
+    if isinstance(headers, dict):
+        yield from headers.items()
+
+
+def _pretty(body: bytes) -> str:
+    """Lay out JSON; show anything else as it is, bytes that are no UTF-8 as `\\xff`."""
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "backslashreplace")

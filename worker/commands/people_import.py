@@ -1,0 +1,175 @@
+"""Takes a file of people into the ledger, batch by batch, and tells how far it is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from worker.commands.people_file import BadLine, Entry, read_people
+from worker.commands.session import open_ledger
+from worker.ledger.connection import Ledger, is_refusal
+from worker.ledger.directory import DirectoryChange, PersonChange, PreferenceChange, apply_changes
+from worker.settings import Settings
+
+BATCH = 500
+_BATCH_BYTES = 4 * 1024 * 1024
+_LINES_BETWEEN_NEWS = 100_000
+
+
+async def import_from(stream: BinaryIO, settings: Settings | None) -> int:
+    """Import every good line and report every bad one; answers how many were bad. Without settings nothing is written.
+
+    Standard output gets one line with the counts, also where the database went away on the way.
+    """
+    count = _Count()
+    began_at = datetime.now(UTC)
+    news = _News(stream)
+    try:
+        async with AsyncExitStack() as stack:
+            ledger = await stack.enter_async_context(open_ledger(settings)) if settings else None
+            with news:
+                for batch in _batches(news, stream, count):
+                    refused = await _apply(ledger, batch, began_at) if ledger else []
+                    for bad in refused:
+                        news.complain(bad)
+                    count.add(batch, refused)
+    finally:
+        typer.echo(count.told(is_dry=settings is None))
+    return count.bad
+
+
+@dataclass(slots=True)
+class _Count:
+    """What an import has done so far."""
+
+    people: int = 0
+    preferences: int = 0
+    bad: int = 0
+    addresses: Counter[str] = field(default_factory=Counter)
+
+    def add(self, entries: Sequence[Entry], refused: Sequence[BadLine]) -> None:
+        """Count a batch of which these lines were refused."""
+        not_taken = {bad.line for bad in refused}
+        self.bad += len(not_taken)
+        for entry in entries:
+            if entry.line not in not_taken:
+                self.people += 1
+                self.preferences += len(entry.person.preferences or ())
+                for channel, addresses in (entry.person.addresses or {}).items():
+                    self.addresses[channel] += len(addresses)
+
+    def told(self, *, is_dry: bool) -> str:
+        """Say it in one line. Addresses are counted by channel, so that a misspelt one is seen."""
+        parts = [f"{channel} {number:,}" for channel, number in sorted(self.addresses.items())]
+        parts += [f"preferences {self.preferences:,}"] if self.preferences else []
+        done = "could be imported" if is_dry else "imported"
+        return (
+            f"{self.people:,} {'person' if self.people == 1 else 'people'} {done}"
+            + (f" ({', '.join(parts)})" if parts else "")
+            + f", {self.bad:,} bad {'line' if self.bad == 1 else 'lines'}"
+        )
+
+
+class _News:
+    """A bar on a terminal, else a line now and then. Goes to standard error, as bad lines do."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._lines = 0
+        self._bar = _bar() if sys.stderr.isatty() else None
+        self._task = self._bar.add_task("importing", total=_size_of(stream), lines=0) if self._bar else None
+
+    def __enter__(self) -> None:
+        if self._bar:
+            self._bar.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, size: int) -> None:
+        """Note one more line, of this many bytes."""
+        self._lines += 1
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, advance=size, lines=f"{self._lines:,}")
+        elif self._lines % _LINES_BETWEEN_NEWS == 0:
+            typer.echo(f"{self._lines:,} lines read", err=True)
+
+    def complain(self, bad: BadLine) -> None:
+        """Tell of a bad line, above the bar."""
+        text = f"line {bad.line}: {bad.reason}"
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            typer.echo(text, err=True)
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[lines]} lines"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def _size_of(stream: BinaryIO) -> int | None:
+    return os.fstat(stream.fileno()).st_size or None
+
+
+def _batches(news: _News, stream: BinaryIO, count: _Count) -> Iterator[list[Entry]]:
+    """Gather good lines; a batch is bounded in number and in bytes."""
+    batch: list[Entry] = []
+    size = 0
+    for one in read_people(stream):
+        news.advance(one.size)
+        if isinstance(one, BadLine):
+            count.bad += 1
+            news.complain(one)
+            continue
+        batch.append(one)
+        size += one.size
+        if len(batch) >= BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+async def _apply(ledger: Ledger, entries: Sequence[Entry], at: datetime) -> list[BadLine]:
+    """Write a batch. Where the database refuses it, halves are tried until the line at fault stands alone."""
+    try:
+        await apply_changes(ledger, _changes(entries, at))
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        if len(entries) == 1:
+            reason = f"the database refuses it ({type(error).__name__})"
+            return [BadLine(entries[0].line, entries[0].size, reason)]
+    else:
+        return []
+    middle = len(entries) // 2
+    return await _apply(ledger, entries[:middle], at) + await _apply(ledger, entries[middle:], at)
+
+
+def _changes(entries: Sequence[Entry], at: datetime) -> list[DirectoryChange]:
+    people = [entry.person for entry in entries]
+    return [
+        *(PersonChange(p.person_id, at, p.name, p.locale, p.time_zone, p.roles, p.addresses) for p in people),
+        *(
+            PreferenceChange(p.person_id, at, wish.scope, wish.channel, wish.enabled)
+            for p in people
+            for wish in p.preferences or ()
+        ),
+    ]

@@ -1,0 +1,127 @@
+"""What `kabar up` says once all is ready: where everything is, and how to publish by hand. Pure but for the console."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+from rich.text import Text
+
+from worker.dev.parts import Plan, without_password
+from worker.settings import Settings
+
+_WIDTH = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where everything is. `slack_webhooks` wants a name behind it, and every name is a webhook of the simulator."""
+
+    pages: str
+    amqp: str
+    database: str
+    smtp: str
+    telegram: str
+    slack: str
+    slack_webhooks: str
+    health: str
+    ready: str
+    metrics: str
+    log: str
+    home: str
+
+
+def addresses_of(plan: Plan, settings: Settings, *, http_port: int, log: Path) -> Addresses:
+    """Collect the addresses of parts that run."""
+    host = "127.0.0.1" if settings.http_host in ("0.0.0.0", "::") else settings.http_host  # noqa: S104 - compared only
+    http = f"http://{host}:{http_port}"
+    return Addresses(
+        pages=plan.simulator.url,
+        amqp=settings.amqp_url.get_secret_value(),
+        database=settings.database_url.get_secret_value(),
+        smtp=settings.smtp_url.get_secret_value() if settings.smtp_url else "",
+        telegram=settings.telegram_api_url,
+        slack=settings.slack_api_url,
+        slack_webhooks=plan.simulator.slack_webhook_url(""),
+        health=f"{http}/healthz",
+        ready=f"{http}/readyz",
+        metrics=f"{http}/metrics",
+        log=str(log),
+        home=str(log.parent),
+    )
+
+
+def greet(console: Console, plan: Plan, addresses: Addresses, *, rate: int, seconds: float) -> None:
+    """Tell a person all of it. Lines are never broken, so that whatever is copied is whole."""
+    said = Said(console)
+    console.print(f"[bold green]Kabar is up[/] [dim]after {seconds:.1f} s. Ctrl-C stops everything.[/]\n")
+    said.row("Pages", addresses.pages, "e-mails, Telegram and Slack messages that arrived")
+    said.row("AMQP", *_broker(plan, addresses))
+    said.row("Ledger", *_ledger(plan, addresses))
+    for name, address in (("email", addresses.smtp), ("telegram", addresses.telegram), ("slack", addresses.slack)):
+        if name in plan.real:
+            said.row(name.capitalize(), without_password(address), "the real one")
+    said.row("Health", addresses.ready, "and /healthz, /metrics")
+    said.row("Log", addresses.log, "")
+    said.row("Samples", _samples(plan, rate), "")
+    console.print("\n [dim]Publish by hand (apt install amqp-tools; other languages: docs/recipes.md):[/]")
+    console.print(Text(f" {example(addresses.amqp, known='ayu' if plan.has_samples else '')}"), soft_wrap=True)
+
+
+def as_json(addresses: Addresses) -> str:
+    """Answer the addresses as one line of JSON."""
+    return orjson.dumps(addresses).decode()
+
+
+def example(amqp_url: str, *, known: str) -> str:
+    """Answer a shell command that publishes an event: to a person who is known, else one that makes a person known."""
+    if known:
+        event_type = "custom.hello"
+        data = {"user_ids": [known], "title": "Hello", "message": "Published by hand"}
+    else:
+        event_type = "person.changed"
+        data = {"person_id": "me", "name": "Me", "addresses": {"email": ["me@example.com"]}}
+    event = {"specversion": "1.0", "id": "ID", "source": "shell", "type": event_type, "data": data}
+    body = shlex.quote(orjson.dumps(event).decode()).replace('"ID"', "\"'$RANDOM'\"")
+    address = without_password(amqp_url) if "guest:guest@" not in amqp_url else amqp_url
+    return (
+        f"amqp-publish -u {shlex.quote(address)} -e kabar.events -r {event_type}"
+        f" -C application/cloudevents+json -b {body}"
+    )
+
+
+class Said:
+    """Rows of a name, an address and a remark."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def row(self, name: str, address: str, remark: str) -> None:
+        """Print one."""
+        text = Text.assemble(f" {name:<{_WIDTH}}", (address, "cyan"), (f"  {remark}" if remark else "", "dim"))
+        self._console.print(text, soft_wrap=True)
+
+
+def _broker(plan: Plan, addresses: Addresses) -> tuple[str, str]:
+    if plan.broker is None:
+        return without_password(addresses.amqp), "the real one"
+    return addresses.amqp, "development broker: keeps nothing on disk; production is RabbitMQ"
+
+
+def _ledger(plan: Plan, addresses: Addresses) -> tuple[str, str]:
+    if "database" in plan.real:
+        return without_password(addresses.database), "the real one"
+    return addresses.database, f"kept in {addresses.home}"
+
+
+def _samples(plan: Plan, rate: int) -> str:
+    if plan.has_samples:
+        return f"{rate} events a minute for six sample people"
+    if plan.real:
+        return (
+            f"none, because some parts are real ({', '.join(sorted(plan.real))}); --samples publishes them all the same"
+        )
+    return "none"
