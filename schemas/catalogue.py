@@ -63,7 +63,7 @@ class Route:
     def __init__(self, audience: Literal["user", "admins", "envelope"], priority: Priority, channels: str) -> None:
         self.audience = audience
         self.priority = priority
-        self.channels = tuple(channels.split())
+        self.channels = tuple(dict.fromkeys(channels.split()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,8 @@ class EventData(BaseModel):
         clash = RESERVED_FIELDS & cls.model_fields.keys()
         if clash:
             raise TypeError(f"{cls.__name__}: the field {min(clash)!r} is taken by templates; rename it")
+        if len({route.audience for route in cls.info.routes}) < len(cls.info.routes):
+            raise TypeError(f"{cls.__name__}: two routes have the same audience; make them one")
         if any(route.audience == "user" for route in cls.info.routes) and "user_id" not in cls.model_fields:
             raise TypeError(f"{cls.__name__}: a route to `user` needs a field `user_id`")
 

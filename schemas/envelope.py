@@ -7,9 +7,10 @@ Sources: CloudEvents 1.0.2 "spec.md" and "json-format.md"; W3C Trace Context for
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from schemas.catalogue import Priority
 
@@ -30,6 +31,17 @@ AudienceText = Annotated[
 ]
 
 
+def _has_utc_form(value: datetime) -> datetime:
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("outside of the years 1 to 9999 in UTC") from None
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_has_utc_form)]
+
+
 class Envelope(BaseModel):
     """One event as its producer published it. `source` and `id` together name it for ever."""
 
@@ -39,12 +51,12 @@ class Envelope(BaseModel):
     id: Word
     source: Word
     type: EventType
-    time: AwareDatetime | None = None
+    time: Moment | None = None
     subject: Word | None = None
     audience: AudienceText | None = None
     """Who should know: `user:u1 user:u2 role:admin`. Replaces the audience of the type's first route."""
     priority: Priority | None = None
-    expiresat: AwareDatetime | None = None
+    expiresat: Moment | None = None
     actor: Word | None = None
     """The person who caused the event, and so is not told of it."""
     schemaversion: Annotated[int, Field(ge=1, le=1_000_000)] = 1

@@ -30,6 +30,8 @@ class StatusChange:
     state: str
     reason: str
     attempt: int
+    traceparent: str | None = None
+    """The producer's W3C trace context, handed on."""
 
 
 def batch(changes: Sequence[StatusChange], at: datetime) -> bytes:
@@ -40,6 +42,7 @@ def batch(changes: Sequence[StatusChange], at: datetime) -> bytes:
 
 def _cloud_event(change: StatusChange, time: str) -> dict[str, object]:
     delivery_id = str(change.delivery_id)
+    trace = {"traceparent": change.traceparent} if change.traceparent else {}
     return {
         "specversion": "1.0",
         "id": f"{delivery_id}:{change.attempt}:{change.state}",
@@ -47,6 +50,7 @@ def _cloud_event(change: StatusChange, time: str) -> dict[str, object]:
         "type": f"kabar.delivery.{change.state}",
         "subject": delivery_id,
         "time": time,
+        **trace,
         "data": {
             "event_id": change.event_id,
             "event_source": change.event_source,

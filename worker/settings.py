@@ -8,10 +8,9 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, DirectoryPath, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.core.outcome import UnsurePolicy
@@ -74,7 +73,7 @@ class Settings(BaseSettings):
     slack_concurrency: int = Field(32, ge=1, le=500, description="Slack calls of one process at once")
 
     event_modules: Words = Field((), description="Python modules with a product's own event types")
-    template_dirs: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)] = Field(
+    template_dirs: Annotated[tuple[DirectoryPath, ...], NoDecode, BeforeValidator(_split)] = Field(
         (), description="folders with a product's own texts; they hold over the built-in ones"
     )
 

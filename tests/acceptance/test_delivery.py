@@ -169,7 +169,8 @@ async def test_what_became_of_a_delivery_is_announced(world: World) -> None:
     await queue.bind("kabar.status", "delivery.sent.email")
     await world.know("ani")
 
-    (event_id,) = await world.tell(failed())
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    (event_id,) = await world.tell(failed(), traceparent=trace)
 
     heard: asyncio.Queue[aio_pika.abc.AbstractIncomingMessage] = asyncio.Queue()
     await queue.consume(heard.put, no_ack=True)
@@ -179,6 +180,7 @@ async def test_what_became_of_a_delivery_is_announced(world: World) -> None:
     assert change["type"] == "kabar.delivery.sent"
     assert change["data"]["event_id"] == event_id
     assert change["data"]["channel"] == "email"
+    assert change["traceparent"] == trace
     assert "@" not in message.body.decode()
 
 

@@ -1,4 +1,4 @@
-"""The checks of `kabar doctor`. Each answers findings; none raises over what is wrong out there, and none shows a secret."""
+"""The checks of `kabar doctor`. None raises over what is wrong out there, and none shows a secret."""
 
 from __future__ import annotations
 

@@ -46,11 +46,11 @@ def show_letter(
     from worker.commands.session import open_ledger, run_command  # noqa: PLC0415
     from worker.settings import load_settings  # noqa: PLC0415
 
-    async def find() -> object:
+    async def show() -> None:
         async with open_ledger(load_settings()) as ledger:
             print_letter(await read_letter(ledger, letter_id), is_full=full)
 
-    run_command(find())
+    run_command(show())
 
 
 @app.command("replay")

@@ -91,7 +91,7 @@ def print_letter(shown: Shown, *, is_full: bool) -> None:
                 ("detail" if letter["kind"] == "delivery" else "remedy", letter["remedy"]),
                 ("fingerprint", letter["fingerprint"]),
                 ("routing key", letter["routing_key"]),
-                ("arrived", f"{moment(letter['created_at'])}, {letter['arrivals']} ×"),
+                ("arrived", f"{moment(letter['created_at'])}, {letter['arrivals']} times"),
             ]
         )
     )
@@ -148,7 +148,7 @@ def _headers(known: dict[str, object]) -> Iterator[tuple[str, object]]:
 
 
 def _pretty(body: bytes) -> str:
-    """Lay out JSON; show anything else as it is, bytes that are no UTF-8 as `\\xff`."""
+    """Lay out JSON; show anything else as it is, bytes that are no UTF-8 in hexadecimal."""
     try:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

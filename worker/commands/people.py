@@ -24,15 +24,19 @@ def import_people(
 ) -> None:
     """Add people, or change those that are known. Good lines are imported, bad ones reported; then the exit code is 1.
 
-    CSV: the first line names the columns: id, and any of name, locale, time_zone, roles, preferences; every other
-    column is a channel (email, telegram, slack …) and holds addresses. Several roles, addresses or preferences in
-    one cell are separated by a semicolon. An empty cell changes nothing. A preference is CHANNEL/SCOPE=on, off or
-    default; channel and scope may be *. As: email/category:billing=off;*/type:promo.flash_sale=off
+    CSV: the first line names the columns: id, and any of name, locale,
+    time_zone, roles, preferences; every other column is a channel (email,
+    telegram, slack …) and holds addresses. Several in one cell are separated
+    by a semicolon. An empty cell changes nothing. A preference is
+    CHANNEL/SCOPE=on, off or default, where channel and scope may be *.
+    As: email/category:billing=off;*/type:promo.flash_sale=off
 
-    JSON Lines: one object a line with the fields of the event person.changed, and preferences as a list of objects
-    with scope, channel and enabled.
+    JSON Lines: one object a line, with the fields of the event
+    person.changed, and preferences as a list of objects with scope, channel
+    and enabled.
 
-    A change that a service publishes after the import began holds over the file. Safe to repeat.
+    What a service publishes after the import began holds over the file.
+    Safe to repeat.
     """
     from worker.commands.people_import import import_from  # noqa: PLC0415 - each command loads only what it needs
     from worker.commands.session import run_command  # noqa: PLC0415

@@ -69,7 +69,7 @@ _Line = tuple[int, int, str | _Unreadable]
 
 
 def read_people(stream: BinaryIO) -> Iterator[Entry | BadLine]:
-    """Read every line that is not blank. JSON Lines if the first begins with `{`, else CSV whose first line is a header.
+    """Read every line that is not blank: JSON Lines if the first begins with `{`, else CSV with a header.
 
     A header that cannot be used is the one and only answer.
     """

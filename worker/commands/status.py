@@ -104,7 +104,7 @@ def _print_story(out: Console, story: EventStory) -> None:
                 ("audience", event["audience"]),
                 ("actor", event["actor"]),
                 ("expires", moment(event["expires_at"])),
-                ("arrived again", f"{event['repeats']} ×" if event["repeats"] else ""),
+                ("arrived again", f"{event['repeats']} times" if event["repeats"] else ""),
                 ("made nothing", _EVENT_SAYS.get(event["reason"], event["reason"])),
                 ("deliveries", _counted(story)),
             ]

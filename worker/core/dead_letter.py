@@ -137,7 +137,7 @@ def _attribute(message: RawMessage, name: str) -> str:
     for prefix in ("cloudEvents:", "cloudEvents_", "ce-"):
         if prefix + name in message.headers:
             return _text(message.headers[prefix + name])
-    if not message.content_type.startswith("application/cloudevents+json"):
+    if not message.content_type.lower().startswith("application/cloudevents+json"):
         return ""
     try:
         document = orjson.loads(message.body)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import orjson
 from rich.console import Console
 from rich.text import Text
 
 from worker.dev.parts import Plan, without_password
-from worker.settings import Settings
+from worker.settings import Settings, variable
 
+ENVIRONMENT: Final = "environment"
+"""A file in the home folder that makes a shell's commands work on what runs here."""
 _WIDTH = 10
 
 
@@ -32,6 +35,7 @@ class Addresses:
     metrics: str
     log: str
     home: str
+    environment: str
 
 
 def addresses_of(plan: Plan, settings: Settings, *, http_port: int, log: Path) -> Addresses:
@@ -51,13 +55,14 @@ def addresses_of(plan: Plan, settings: Settings, *, http_port: int, log: Path) -
         metrics=f"{http}/metrics",
         log=str(log),
         home=str(log.parent),
+        environment=str(log.parent / ENVIRONMENT),
     )
 
 
-def greet(console: Console, plan: Plan, addresses: Addresses, *, rate: int, seconds: float) -> None:
+def greet(console: Console, plan: Plan, addresses: Addresses, *, rate: int) -> None:
     """Tell a person all of it. Lines are never broken, so that whatever is copied is whole."""
     said = Said(console)
-    console.print(f"[bold green]Kabar is up[/] [dim]after {seconds:.1f} s. Ctrl-C stops everything.[/]\n")
+    console.print(f"[bold green]Kabar is up[/][dim], and Ctrl-C stops all of it.[/]\n")
     said.row("Pages", addresses.pages, "e-mails, Telegram and Slack messages that arrived")
     said.row("AMQP", *_broker(plan, addresses))
     said.row("Ledger", *_ledger(plan, addresses))
@@ -66,9 +71,21 @@ def greet(console: Console, plan: Plan, addresses: Addresses, *, rate: int, seco
             said.row(name.capitalize(), without_password(address), "the real one")
     said.row("Health", addresses.ready, "and /healthz, /metrics")
     said.row("Log", addresses.log, "")
+    said.row(
+        "Shell",
+        f". {shlex.quote(addresses.environment)}",
+        "then `kabar status`, `kabar dead`, `kabar run` work on this",
+    )
     said.row("Samples", _samples(plan, rate), "")
     console.print("\n [dim]Publish by hand (apt install amqp-tools; other languages: docs/recipes.md):[/]")
     console.print(Text(f" {example(addresses.amqp, known='ayu' if plan.has_samples else '')}"), soft_wrap=True)
+
+
+def environment_of(plan: Plan, settings: Settings) -> str:
+    """Answer shell commands that set what a command, or one worker more, needs to take part."""
+    values = plan.given | {"database_url": settings.database_url.get_secret_value(), "http_port": 0}
+    words = {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in values.items()}
+    return "".join(f"export {variable(name)}={shlex.quote(value)}\n" for name, value in words.items())
 
 
 def as_json(addresses: Addresses) -> str:
@@ -78,6 +95,7 @@ def as_json(addresses: Addresses) -> str:
 
 def example(amqp_url: str, *, known: str) -> str:
     """Answer a shell command that publishes an event: to a person who is known, else one that makes a person known."""
+    data: dict[str, object]
     if known:
         event_type = "custom.hello"
         data = {"user_ids": [known], "title": "Hello", "message": "Published by hand"}

@@ -5,6 +5,7 @@ Nothing listens yet when a `Plan` is made; every wrong option has been told of b
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import socket
@@ -68,9 +69,13 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The parts, none of them started. `broker` None: a real one. `notices` are for the person to read."""
+    """The parts, none of them started. `broker` None: a real one. `notices` are for the person to read.
+
+    `given` are those of the settings that are not the environment's.
+    """
 
     settings: Settings
+    given: dict[str, object]
     simulator: Simulator
     broker: DevelopmentBroker | None
     has_samples: bool
@@ -82,21 +87,20 @@ async def make_plan(wishes: Wishes) -> Plan:
     """Decide on every part and reach the real ones. Raises a KabarError that names the option and the remedy."""
     _check_contradictions(wishes)
     notices: list[str] = []
-    simulator = Simulator(
-        http_port=_port(wishes.port, PAGES_PORT, "--port", notices), smtp_port=_port(None, SMTP_PORT, "", notices)
-    )
+    pages_port = _port(wishes.port, PAGES_PORT, "the pages", notices)
+    simulator = Simulator(http_port=pages_port, smtp_port=_port(None, SMTP_PORT, "the mail server", notices))
     broker = None
     if not wishes.amqp:
-        broker = DevelopmentBroker(port=_port(wishes.amqp_port, AMQP_PORT, "--amqp-port", notices))
+        broker = DevelopmentBroker(port=_port(wishes.amqp_port, AMQP_PORT, "the broker", notices))
     given = _given(wishes, simulator, broker)
     if variable("http_port") not in os.environ:
-        given["http_port"] = _port(None, Settings.model_fields["http_port"].default, "", notices)
+        given["http_port"] = _port(None, Settings.model_fields["http_port"].default, "health and metrics", notices)
     notices += _unused_variables(given)
     real = frozenset(_real(wishes))
     settings = _load(given)
     await _reach(wishes, settings, real)
     has_samples = not real if wishes.samples is None else wishes.samples
-    return Plan(settings, simulator, broker, has_samples, real, tuple(notices))
+    return Plan(settings, given, simulator, broker, has_samples, real, tuple(notices))
 
 
 def without_password(url: str) -> str:
@@ -109,18 +113,20 @@ def _check_contradictions(wishes: Wishes) -> None:
         raise SettingsInvalid("--amqp-port is the development broker's, which --amqp replaces: leave one of them out")
     if wishes.database and wishes.fresh:
         raise SettingsInvalid("--fresh deletes what kabar's own PostgreSQL holds, which --database replaces")
+    if wishes.smtp and not wishes.email_from and variable("email_from") not in os.environ:
+        raise SettingsInvalid("--smtp needs a sender: add --email-from 'Kabar <no-reply@your-domain.example>'")
 
 
-def _port(wanted: int | None, usual: int, option: str, notices: list[str]) -> int:
+def _port(wanted: int | None, usual: int, purpose: str, notices: list[str]) -> int:
     """Choose a port: the one asked for or none, else the usual one, else any that is free."""
     if wanted is not None:
         if not _is_free(wanted):
-            raise ServiceUnavailable(f"{option} {wanted}: the port is taken or not allowed. Choose another one.")
+            raise ServiceUnavailable(f"port {wanted} for {purpose} is taken or not allowed. Choose another one.")
         return wanted
     if _is_free(usual):
         return usual
     free = process.free_port()
-    notices.append(f"port {usual} is taken, {free} is used instead")
+    notices.append(f"port {usual} is taken: {purpose} on {free} instead")
     return free
 
 
@@ -192,7 +198,7 @@ def _real(wishes: Wishes) -> Iterator[str]:
 
 def _load(given: dict[str, object]) -> Settings:
     try:
-        return load_settings(**given)
+        return load_settings(None, **given)
     except SettingsInvalid as error:
         raise SettingsInvalid(_in_options(str(error))) from None
 
@@ -225,7 +231,8 @@ async def _reach_broker(urls: list[str]) -> None:
     problems = []
     for url in urls:
         try:
-            connection = await aiormq.connect(url, timeout=_ANSWER_SECONDS)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                connection = await aiormq.connect(url)
         except (*BROKER_ERRORS, ValueError) as error:
             problems.append(f"{_place(url)}: {_said(error)}")
         else:

@@ -79,11 +79,10 @@ class Postgres:
 
     @staticmethod
     async def erase(data_dir: Path) -> None:
-        """Delete what a server kept in `data_dir`. Safe to call twice; `ServiceUnavailable` while another run uses it."""
-        if data_dir.exists():
-            with _owned(data_dir):
-                await _stop_leftover(data_dir / "data")
-                shutil.rmtree(data_dir)
+        """Delete what a server kept in `data_dir`. Safe to call twice; `ServiceUnavailable` while it is in use."""
+        with _owned(data_dir):
+            await _stop_leftover(data_dir / "data")
+            shutil.rmtree(data_dir)
 
 
 def find_binaries() -> Path:

@@ -6,7 +6,6 @@ same broker and ledger is therefore seen too, but for the events it took in.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass

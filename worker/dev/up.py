@@ -11,7 +11,6 @@ import fcntl
 import os
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -27,7 +26,7 @@ from rich.text import Text
 from schemas.producer import Producer, PublishError
 from worker import log
 from worker.bootstrap import Process
-from worker.dev.greeting import addresses_of, as_json, greet
+from worker.dev.greeting import ENVIRONMENT, addresses_of, as_json, environment_of, greet
 from worker.dev.parts import Plan, Wishes, make_plan
 from worker.dev.postgres import Postgres
 from worker.dev.sample import SampleEvent, sample_events, sample_people
@@ -78,7 +77,6 @@ class _Run:
 
     def __init__(self, wishes: Wishes) -> None:
         self._wishes = wishes
-        self._began = time.monotonic()
         self._is_up = False
         self._stop = asyncio.Event()
         self._console = Console(highlight=False, stderr=wishes.json)
@@ -92,13 +90,14 @@ class _Run:
         return True
 
     async def run(self) -> None:
-        with _alone(self._wishes.home) as lock:
+        with _alone(self._wishes.home) as lock, _new_log(self._wishes.home) as log_file:
+            log.configure("info", "json", log_file)
             plan = await make_plan(self._wishes)
             for notice in plan.notices:
                 self._console.print(Text(f"kabar: {notice}", style="yellow"), soft_wrap=True)
             async with AsyncExitStack() as stack:
+                stack.callback((self._wishes.home / ENVIRONMENT).unlink, missing_ok=True)
                 stack.callback(self._status.stop)
-                log_file = stack.enter_context(_new_log(self._wishes.home))
                 settings = await self._start_parts(plan, stack)
                 log.configure(settings.log_level, settings.log_format, log_file)
                 await self._work(plan, settings, lock)
@@ -166,11 +165,12 @@ class _Run:
         addresses = addresses_of(plan, settings, http_port=process.http_port, log=_log_path(self._wishes.home))
         lock.write(f"process {os.getpid()}, pages at {addresses.pages}")
         lock.flush()
+        Path(addresses.environment).write_text(environment_of(plan, settings), encoding="utf-8")
         if self._wishes.json:
             sys.stdout.write(as_json(addresses) + "\n")
             sys.stdout.flush()
         else:
-            greet(self._console, plan, addresses, rate=self._wishes.rate, seconds=time.monotonic() - self._began)
+            greet(self._console, plan, addresses, rate=self._wishes.rate)
 
     async def _show(self, summary: Summary, process: Process) -> None:
         if self._wishes.json:
@@ -227,7 +227,7 @@ async def _listening(start: Awaitable[None]) -> None:
 
 
 async def _until_known(ledger: Ledger, people: list[str], since: datetime) -> None:
-    while (await ledger.fetch(_KNOWN, people, since))[0]["count"] < len(people):
+    while (await ledger.fetch(_KNOWN, people, since))[0]["count"] < len(people):  # noqa: ASYNC110 - rows do not tell
         await asyncio.sleep(0.02)
 
 

@@ -49,7 +49,8 @@ async def replay_delivery(ledger: Ledger, letter: Record, actor: str, attempts: 
     async def work(connection: asyncpg.pool.PoolConnectionProxy[Record]) -> list[Ready]:
         rows = await connection.fetch(statement("dead_replay_delivery"), letter["delivery_id"], attempts)
         if rows:
-            await connection.fetch(*_resolving(letter, "replayed", actor, f"{attempts} more attempts"))
+            closing = _resolving(letter, "replayed", actor, f"{attempts} more attempts")
+            await connection.fetch(statement("dead_resolve"), *closing)
         return [Ready(row["id"], row["channel"], Lane(row["lane"])) for row in rows]
 
     return await ledger.transact(work)
@@ -59,8 +60,8 @@ async def resolve(
     ledger: Ledger, letter: Record, state: Literal["replayed", "dropped"], actor: str, detail: str
 ) -> list[Record]:
     """Close a letter and say so in the audit. Empty: it has arrived again since it was read, and stays open."""
-    return await ledger.fetch(*_resolving(letter, state, actor, detail))
+    return await ledger.fetch(statement("dead_resolve"), *_resolving(letter, state, actor, detail))
 
 
 def _resolving(letter: Record, state: str, actor: str, detail: str) -> tuple[object, ...]:
-    return statement("dead_resolve"), letter["id"], state, actor, detail, letter["arrivals"]
+    return letter["id"], state, actor, detail, letter["arrivals"]

@@ -36,6 +36,7 @@ class Leased:
     event_time: datetime
     data: str
     """The event's payload, JSON."""
+    traceparent: str | None
     name: str
     locale: str | None
     time_zone: str | None
@@ -55,6 +56,7 @@ class Ended:
     event_id: str
     event_source: str
     event_type: str
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,11 @@ async def lease(
 def _leased(row: Record, token: int) -> Leased:
     (
         delivery_id, notification_id, person_id, channel, address, lane, _, _, attempt, attempt_limit, on_unsure,
-        created_at, route, event_id, source, event_type, time, data, name, locale, time_zone,
+        created_at, route, event_id, source, event_type, time, data, traceparent, name, locale, time_zone,
     ) = row  # fmt: skip
     return Leased(
         delivery_id, token, notification_id, person_id, channel, address, Lane(lane), attempt, attempt_limit,
-        UnsurePolicy(on_unsure), created_at, route, event_id, source, event_type, time, data, name or "",
+        UnsurePolicy(on_unsure), created_at, route, event_id, source, event_type, time, data, traceparent, name or "",
         locale, time_zone,
     )  # fmt: skip
 
@@ -115,7 +117,7 @@ def _leased(row: Record, token: int) -> Leased:
 def _ended(row: Record) -> Ended:
     return Ended(
         row["id"], row["notification_id"], row["person_id"], row["channel"], row["state"], row["reason"],
-        row["attempt"], row["event_id"], row["source"], row["type"],
+        row["attempt"], row["event_id"], row["source"], row["type"], row["traceparent"],
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ Sources: CloudEvents AMQP binding 1.0.2; prefix `ce-` as used by Knative's Rabbi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import orjson
@@ -18,13 +18,12 @@ from schemas.envelope import BATCH, MAX_BODY_BYTES, MAX_HEADER_BYTES, STRUCTURED
 from worker.core.message import Event, RawMessage, Rejected, event_key
 
 _PREFIXES = ("cloudEvents:", "cloudEvents_", "ce-")
-_PLAIN_ATTRIBUTES = (
-    "subject", "audience", "priority", "expiresat", "actor", "schemaversion", "traceparent", "tracestate",
-)  # fmt: skip
 _JSON_TYPES = ("", "application/json", "text/json")
 _OWN_HEADERS = "x-"
 MAX_PERSONS = 500
 """People one event can name; more go in several events, or by a role."""
+MAX_DEPTH = 100
+"""Levels of lists and objects in a body. What writes JSON again further on gives up at 254."""
 
 
 def accept(messages: Sequence[RawMessage], catalogue: Catalogue, now: datetime) -> list[Event | Rejected]:
@@ -78,11 +77,7 @@ def _attributes(message: RawMessage) -> dict[str, object] | Rejected:
     if not isinstance(document, dict):
         return Rejected("not_json", "body", "the body must be a JSON object")
     attributes = document if content_type == STRUCTURED else _binary(message, document) or _plain(message, document)
-    if b"\\u0000" in message.body or message.headers:
-        path = _nul_in(attributes, "")
-        if path:
-            return Rejected("nul_character", path, "the text contains a NUL, which no medium can show; remove it")
-    return attributes
+    return _flaw_in(attributes) or attributes if _may_have_flaw(message) else attributes
 
 
 def _binary(message: RawMessage, data: dict[str, object]) -> dict[str, object] | None:
@@ -168,29 +163,49 @@ def _reject(envelope: Envelope, code: str, field: str, remedy: str) -> Rejected:
 def _first_error(error: ValidationError) -> tuple[str, str]:
     """Answer the path and the message of the first error; never the value, which may be private."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    path = ".".join(str(part) for part in first["loc"]) or "body"
-    return path[:200], first["msg"][:300]
+    *parts, last = first["loc"] or ("body",)
+    # A key that is wrong is the producer's value, and may be an address.
+    path = ".".join(str(part) for part in ((*parts[:-1], last) if last == "[key]" else (*parts, last)))
+    return path[:200], first["msg"].removeprefix("Value error, ")[:300]
 
 
-def _nul_in(value: object, path: str) -> str:
-    """Answer the path of the first text with a NUL in it; '' where there is none."""
-    match value:
-        case str():
-            return path if "\x00" in value else ""
-        case dict():
-            found = (
-                _nul_in(part, f"{path}.{name}".lstrip(".")) or _nul_in(name, f"{path}.".lstrip("."))
-                for name, part in value.items()
-            )
-        case list():
-            found = (_nul_in(part, f"{path}.{index}") for index, part in enumerate(value))
-        case _:
-            return ""
-    return next(filter(None, found), "")[:200]
+def _may_have_flaw(message: RawMessage) -> bool:
+    """Say whether a look into every value is worth its time: most messages show by their bytes that it is not."""
+    body = message.body
+    return bool(message.headers) or b"\\u0000" in body or body.count(b"[") + body.count(b"{") > MAX_DEPTH
+
+
+def _flaw_in(attributes: Mapping[str, object]) -> Rejected | None:
+    """Answer what the ledger could not hold: a NUL, or too many levels. Walks without recursion, as both are hostile."""
+    waiting: list[tuple[str, object, int]] = [("", attributes, 0)]
+    while waiting:
+        path, value, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            return Rejected("too_deep", path[:200], f"more than {MAX_DEPTH} levels of lists and objects; flatten it")
+        parts: Iterable[tuple[object, object]] = ()
+        match value:
+            case str() if "\x00" in value:
+                return Rejected(
+                    "nul_character", path[:200], "the text contains a NUL, which no medium can show; remove it"
+                )
+            case dict():
+                parts = value.items()
+            case list():
+                parts = enumerate(value)
+        for name, part in parts:
+            inside = f"{path}.{name}".lstrip(".").replace("\x00", "")
+            if isinstance(name, str) and "\x00" in name:
+                waiting.append((inside, name, depth))
+            waiting.append((inside, part, depth + 1))
+    return None
 
 
 def _size_of(headers: Mapping[str, object]) -> int:
-    return sum(len(name) + len(str(value)) for name, value in headers.items())
+    return sum(_bytes_of(name) + _bytes_of(value) for name, value in headers.items())
+
+
+def _bytes_of(value: object) -> int:
+    return len(value) if isinstance(value, bytes) else len(str(value).encode(errors="replace"))
 
 
 def _text(value: object) -> object:

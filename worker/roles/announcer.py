@@ -44,7 +44,7 @@ class Announcer:
                 StatusChange(
                     leased.id, leased.notification_id, leased.event_id, leased.event_source, leased.event_type,
                     leased.person_id, leased.channel, state, "" if state == "sent" else tried.outcome.reason,  # type: ignore[union-attr]
-                    leased.attempt,
+                    leased.attempt, leased.traceparent,
                 )
             )  # fmt: skip
 
@@ -54,7 +54,7 @@ class Announcer:
             self._add(
                 StatusChange(
                     one.delivery_id, one.notification_id, one.event_id, one.event_source, one.event_type,
-                    one.person_id, one.channel, one.state, one.reason, one.attempt,
+                    one.person_id, one.channel, one.state, one.reason, one.attempt, one.traceparent,
                 )
             )  # fmt: skip
 

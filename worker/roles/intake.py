@@ -187,7 +187,7 @@ def _count(decisions: Sequence[Decision]) -> list[StatusChange]:
             skipped.append(
                 StatusChange(
                     delivery.id, notification.id, event.id, event.source, event.type, notification.person_id,
-                    delivery.channel, "skipped", reason, 0,
+                    delivery.channel, "skipped", reason, 0, event.traceparent,
                 )
             )  # fmt: skip
     return skipped

@@ -2,7 +2,7 @@
 -- here: expiry, a person gone, an address gone or suppressed, a preference. Concurrent leases of the same row:
 -- the second waits for the first and finds it no longer queued.
 WITH judged AS (
-    SELECT d.id, n.route, e.id AS event_id, e.source, e.type, e.time, e.data, p.name, p.locale, p.time_zone,
+    SELECT d.id, n.route, e.id AS event_id, e.source, e.type, e.time, e.data, e.traceparent, p.name, p.locale, p.time_zone,
            CASE
                WHEN d.expires_at <= now() THEN 'expired'
                WHEN p.id IS NULL OR p.removed_at IS NOT NULL THEN 'person_unknown'
@@ -35,4 +35,4 @@ FROM judged j
 WHERE d.id = j.id AND d.state = 'queued'
 RETURNING d.id, d.notification_id, d.person_id, d.channel, d.address, d.lane, d.state, d.reason, d.attempt,
           d.attempt_limit, d.on_unsure, d.created_at, j.route, j.event_id, j.source, j.type, j.time, j.data,
-          j.name, j.locale, j.time_zone
+          j.traceparent, j.name, j.locale, j.time_zone

@@ -28,5 +28,6 @@ WITH lost AS (
            md5('lease' || r.channel || r.reason)
     FROM reaped r JOIN events e ON e.key = r.event_key WHERE r.state = 'dead'
 )
-SELECT r.id, r.notification_id, r.person_id, r.channel, r.state, r.reason, r.attempt, e.id AS event_id, e.source, e.type
+SELECT r.id, r.notification_id, r.person_id, r.channel, r.state, r.reason, r.attempt, e.id AS event_id, e.source, e.type,
+       e.traceparent
 FROM reaped r JOIN events e ON e.key = r.event_key

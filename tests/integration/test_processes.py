@@ -1,0 +1,153 @@
+"""Many processes share the work; those that drain, die or are killed lose nothing and double nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aio_pika
+import asyncpg
+
+from schemas.events.billing import PaymentFailed
+from schemas.events.directory import PersonChanged
+from schemas.producer import Producer
+from tests.acceptance.world import PATIENCE_SECONDS, a_simulator, a_world, settings_for
+from tests.processes import worker
+
+MAIL = {"email": ["ani@example.com"]}
+
+
+def failed(number: int) -> PaymentFailed:
+    return PaymentFailed(user_id="ani", payment_id=f"p{number}", amount="1", currency="USD", reason="expired")
+
+
+async def count(ledger: asyncpg.Connection[asyncpg.Record], query: str) -> int:
+    return int(await ledger.fetchval(query))
+
+
+async def until(ledger: asyncpg.Connection[asyncpg.Record], query: str, wanted: int, seconds: float = 60) -> None:
+    async with asyncio.timeout(seconds):
+        while await count(ledger, query) < wanted:
+            await asyncio.sleep(0.05)
+
+
+async def test_processes_share_the_work_and_drain_without_loss(database_url: str, rabbitmq_url: str) -> None:
+    """Two intakes, three couriers and a timer, two of them drained under load: every mail goes out exactly once."""
+    events = 400
+    async with a_simulator() as simulator, AsyncExitStack() as processes:
+        settings = settings_for(simulator, database_url, rabbitmq_url, channels=("inbox", "email"), email_concurrency=4)
+        ledger = await processes.enter_async_context(_connected(database_url))
+        roles = ["intake", "intake", "timer", *["courier"] * 3]
+        running = await asyncio.gather(*(processes.enter_async_context(worker(settings, role)) for role in roles))
+        async with Producer(rabbitmq_url, source="shop") as producer:
+            await producer.publish(PersonChanged(person_id="ani", addresses=MAIL))
+            await until(ledger, "SELECT count(*) FROM people", 1)
+            publishing = asyncio.gather(*(producer.publish(failed(number)) for number in range(events)))
+            await simulator.wait_for(events // 8, PATIENCE_SECONDS, "email")
+            for one in (running[0], running[3]):
+                one.terminate()
+            await publishing
+        await until(ledger, "SELECT count(*) FROM deliveries WHERE channel = 'email' AND state = 'sent'", events)
+
+        assert [one.process.returncode for one in (running[0], running[3])] == [0, 0]
+        assert len(simulator.arrived("email")) == events
+        assert await count(ledger, "SELECT max(attempt) FROM deliveries WHERE channel = 'email'") == 1
+        assert await count(ledger, "SELECT count(*) FROM attempts WHERE outcome <> 'released'") == 0
+        assert await count(ledger, "SELECT count(*) FROM events") == events + 1
+
+
+async def test_the_same_ids_on_two_intakes_at_once_notify_once(database_url: str, rabbitmq_url: str) -> None:
+    """Fifty ids, each published four times over while two intakes compete: fifty notifications."""
+    async with a_world(database_url, rabbitmq_url) as world, worker(world.settings, "intake"):
+        await world.know("ani")
+
+        await asyncio.gather(*(world.tell(failed(n % 50), id=f"id{n % 50}") for n in range(200)))
+
+        await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'sent'", count=50)
+        (total,) = await world.rows(
+            "SELECT count(*) AS events, sum(repeats + 1) AS arrivals FROM events WHERE type = 'payment.failed'"
+        )
+        assert total["events"] == 50
+        assert len(world.simulator.arrived("email")) == 50
+        assert (await world.rows("SELECT count(*) FROM notifications"))[0][0] == 50
+
+
+async def test_an_event_that_kills_workers_dies_alone(database_url: str, rabbitmq_url: str) -> None:
+    """It is a dead letter after at most nine crashes; the events around it are all taken in."""
+    innocents, crashes = 40, 0
+    async with a_simulator() as simulator, AsyncExitStack() as stack:
+        settings = settings_for(
+            simulator, database_url, rabbitmq_url,
+            channels=("inbox",), event_modules=("tests.integration.deadly_events",),
+        )  # fmt: skip
+        ledger = await stack.enter_async_context(_connected(database_url))
+        async with worker(settings, "timer"), Producer(rabbitmq_url, source="shop") as producer:
+            for number in range(innocents):
+                await producer.publish(failed(number))
+                if number == innocents // 2:
+                    await _publish_plain(rabbitmq_url, "test.deadly", "killer", {"user_id": "ani"})
+            async with asyncio.timeout(120):
+                while not await count(ledger, "SELECT count(*) FROM dead_letters"):
+                    async with worker(settings, "intake") as intake:
+                        ended = asyncio.create_task(intake.process.wait())
+                        buried = asyncio.create_task(until(ledger, "SELECT count(*) FROM dead_letters", 1))
+                        await asyncio.wait([ended, buried], return_when=asyncio.FIRST_COMPLETED)
+                        crashes += intake.process.returncode == 9
+                        buried.cancel()
+            async with worker(settings, "intake"):
+                await until(ledger, "SELECT count(*) FROM events", innocents)
+
+        letter = await ledger.fetchrow("SELECT * FROM dead_letters")
+        assert letter is not None
+        assert (letter["event_id"], letter["reason"]) == ("killer", "killed_workers")
+        assert 1 <= crashes <= 9
+        assert await count(ledger, "SELECT count(*) FROM dead_letters") == 1
+
+
+async def test_a_defect_over_one_event_harms_no_neighbour(database_url: str, rabbitmq_url: str) -> None:
+    """An event whose handling raises is a dead letter at once, with the class and place of the error, no more."""
+    modules = ("tests.integration.deadly_events",)
+    async with a_world(database_url, rabbitmq_url, event_modules=modules) as world:
+        await world.know("ani")
+
+        await world.publish_raw(b'{"user_id": "ani"}', "test.explosive", message_id="bomb")
+        (event_id,) = await world.tell(failed(1))
+
+        letter = await world.dead_letter("bomb")
+        assert (letter["reason"], letter["field"]) == ("worker_error", "ZeroDivisionError")
+        assert bytes(letter["body"]) == b'{"user_id": "ani"}'
+        assert "private" not in json.dumps([str(value) for value in letter.values()])
+        assert (await world.states(event_id))["ani", "email"] == ("sent", "")
+
+
+async def test_what_is_killed_in_mid_sending_is_sent_again_and_said(database_url: str, rabbitmq_url: str) -> None:
+    """A courier killed while a server keeps it waiting leaves a lease; it runs out, is told as unsure, and is resolved."""
+    async with a_world(database_url, rabbitmq_url, roles=("intake", "timer")) as world:
+        await world.know("ani", addresses={"email": ["silent@example.com"]})
+        async with worker(world.settings, "courier") as courier:
+            (event_id,) = await world.tell(failed(1))
+            await world.simulator.wait_for(1, PATIENCE_SECONDS, "email")
+            courier.kill()
+        await world.rows("UPDATE deliveries SET due_at = now() WHERE state = 'leased'")
+
+        (attempt,) = await world.until("SELECT * FROM attempts")
+        assert (attempt["outcome"], attempt["reason"]) == ("unsure", "lease_ran_out")
+        await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'queued' AND resends = 1")
+        assert event_id
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _publish_plain(url: str, routing_key: str, message_id: str, data: dict[str, str]) -> None:
+    async with await aio_pika.connect(url) as connection, connection.channel() as channel:
+        exchange = await channel.get_exchange("kabar.events")
+        await exchange.publish(aio_pika.Message(json.dumps(data).encode(), message_id=message_id), routing_key)
