@@ -131,11 +131,17 @@ async def running(process: Process) -> AsyncIterator[Process]:
 
 @asynccontextmanager
 async def a_world(
-    database_url: str, amqp_url: str, *, roles: Sequence[Role] = ROLES, **more: object
+    database_url: str,
+    amqp_url: str,
+    *,
+    roles: Sequence[Role] = ROLES,
+    worker_database: str = "",
+    worker_broker: str = "",
+    **more: object,
 ) -> AsyncIterator[World]:
-    """A whole Kabar, and the means to act on it."""
+    """A whole Kabar, and the means to act on it. The worker may see database and broker by other URLs than the story."""
     async with a_simulator() as simulator:
-        settings = settings_for(simulator, database_url, amqp_url, **more)
+        settings = settings_for(simulator, worker_database or database_url, worker_broker or amqp_url, **more)
         database = await asyncpg.connect(database_url)
         broker = await aio_pika.connect(amqp_url)
         try:

@@ -28,7 +28,7 @@ Definitions = dict[str, list[dict[str, Any]]]
 DEFINITIONS = ROOT / "deploy/rabbitmq/definitions.json"
 METRICS = [each for each in vars(metrics).values() if isinstance(each, MetricWrapperBase)]
 FACTS = {
-    "exchanges": ("name", "vhost", "type", "durable", "auto_delete", "internal", "arguments"),
+    "exchanges": ("name", "vhost", "type", "durable", "auto_delete", "arguments"),
     "queues": ("name", "vhost", "durable", "auto_delete", "arguments"),
     "bindings": ("source", "vhost", "destination", "destination_type", "routing_key", "arguments"),
 }
@@ -169,8 +169,16 @@ async def exported(node: RabbitMQ) -> dict[str, list[str]]:
 
 
 def sections(defined: Definitions) -> dict[str, list[str]]:
-    """Answer exchanges, queues and bindings as far as we define them, in an order that does not depend on the writer."""
+    """Answer exchanges, queues and bindings as far as we define them, in an order that does not depend on the writer.
+
+    Internal exchanges are left out, for RabbitMQ imports but does not export them. Bindings tell that they are there,
+    and declaring them again fails if they are different.
+    """
     return {
-        section: sorted(json.dumps({fact: each[fact] for fact in facts}, sort_keys=True) for each in defined[section])
+        section: sorted(
+            json.dumps({fact: each[fact] for fact in facts}, sort_keys=True)
+            for each in defined[section]
+            if not each.get("internal")
+        )
         for section, facts in FACTS.items()
     }

@@ -6,27 +6,31 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
-import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from uuid import UUID
 
 import aio_pika
 import aiohttp
+import asyncpg
 import psutil
 import pytest
+from rich.console import Console
 
-from worker.dev.process import free_port
+from worker.dev.parts import without_password
+from worker.dev.summary import Change, Figures, Row, line, picture
 
 START_SECONDS = 90
 STOP_SECONDS = 15
 DELIVERY_SECONDS = 20
+OUTSIDE = frozenset({"email", "telegram", "slack"})
 CHECKOUT = Path(__file__).parents[2]
-PERSON = "p1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,35 +88,180 @@ async def failure(home: Path, *options: str, **environment: str) -> tuple[int | 
     return process.returncode, complaint.decode()
 
 
-async def publish(amqp_url: str, event_type: str, data: dict[str, Any], *, event_id: str) -> None:
-    """Publish as a program that knows nothing of Kabar but its exchange does: plain JSON, confirmed."""
+async def publish_and_wait(amqp_url: str, event_id: str, channels: frozenset[str]) -> None:
+    """Publish plain JSON as any program would, and return once Kabar has said that it was sent on these channels.
+
+    It is for the sample people's admin, and its text is its id, by which its messages are told from the samples'.
+    """
+    data = {"service": "checkout", "error": event_id, "severity": "critical"}
+    message = aio_pika.Message(
+        json.dumps(data).encode(), content_type="application/json", message_id=event_id, app_id="test"
+    )
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel(publisher_confirms=True)
+        queue = await channel.declare_queue(exclusive=True)
+        await queue.bind("kabar.status", "delivery.sent.#")
         exchange = await channel.get_exchange("kabar.events")
-        message = aio_pika.Message(
-            json.dumps(data).encode(), content_type="application/json", message_id=event_id, app_id="test"
-        )
-        await exchange.publish(message, event_type, mandatory=True)
+        await exchange.publish(message, "system.error", mandatory=True)
+        missing = set(channels)
+        async with asyncio.timeout(DELIVERY_SECONDS), queue.iterator(no_ack=True) as announcements:
+            async for announcement in announcements:
+                told = [change["data"] for change in json.loads(announcement.body)]
+                missing -= {data["channel"] for data in told if data["event_id"] == event_id}
+                if not missing:
+                    return
 
 
-async def make_known(running: Running) -> None:
-    """Publish a person with one address on each channel, and return once the greeting to them has arrived."""
-    addresses = {
-        "email": ["p1@example.com"],
-        "telegram": ["700001"],
-        "slack": [running.addresses["slack_webhooks"] + PERSON],
-    }
-    person = {"person_id": PERSON, "name": "P. One", "locale": "en", "addresses": addresses}
-    await publish(running.addresses["amqp"], "person.changed", person, event_id="person-1")
+async def arrived_on(pages: str, text: str) -> set[str]:
+    """Answer on which channels the simulator has taken a message with this text."""
+    async with aiohttp.ClientSession() as session, session.get(f"{pages}/api/arrivals?limit=2000") as answer:
+        return {arrival["channel"] for arrival in (await answer.json())["arrivals"] if text in arrival["text"]}
 
 
-async def arrivals(running: Running, channel: str, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-    """Ask the simulator until something wanted has arrived, and answer all of it."""
-    async with aiohttp.ClientSession() as session, asyncio.timeout(DELIVERY_SECONDS):
-        while True:
-            url = f"{running.addresses['pages']}/api/arrivals?channel={channel}&limit=2000"
-            async with session.get(url) as answer:
-                found = [arrival for arrival in (await answer.json())["arrivals"] if wanted(arrival)]
-            if found:
-                return found
-            await asyncio.sleep(0.05)
+async def assert_all_works(running: Running) -> None:
+    family = psutil.Process(running.process.pid).children(recursive=True)
+    addresses = running.addresses
+
+    await publish_and_wait(addresses["amqp"], "by-hand-1", OUTSIDE)
+
+    assert await arrived_on(addresses["pages"], "by-hand-1") == OUTSIDE
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+        for name in ("pages", "health", "ready", "metrics"):
+            await session.get(addresses[name])
+    code, printed, _ = await running.stop()
+    assert (code, printed) == (0, "")
+    assert not [child for child in family if child.is_running()]
+
+
+async def test_what_any_program_publishes_arrives_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    """With nothing installed, one command gives a Kabar that delivers on every channel and ends without a trace."""
+    async with up(tmp_path) as running:
+        children = psutil.Process(running.process.pid).children()
+        assert [child.name() for child in children] == ["postgres"]
+        await assert_all_works(running)
+        assert not await asyncio.to_thread(Path(running.addresses["environment"]).exists)
+
+
+async def test_a_real_rabbitmq_takes_the_development_brokers_place(tmp_path: Path, rabbitmq_url: str) -> None:
+    """Pointed at a real RabbitMQ, the same command works with that one."""
+    async with up(tmp_path, "--amqp", rabbitmq_url, "--samples") as running:
+        assert running.addresses["amqp"] == rabbitmq_url
+        await assert_all_works(running)
+
+
+async def test_a_real_database_takes_postgresqls_place(tmp_path: Path, empty_database_url: str) -> None:
+    """Pointed at a real PostgreSQL, the same command makes its tables there and starts no server."""
+    async with up(tmp_path, "--database", empty_database_url, "--samples") as running:
+        assert running.addresses["database"] == empty_database_url
+        assert psutil.Process(running.process.pid).children() == []
+        await assert_all_works(running)
+
+
+async def test_variables_that_point_at_real_parts_are_told_of_and_not_used(tmp_path: Path) -> None:
+    """Trying Kabar out never touches what the shell happens to be set up for."""
+    async with up(tmp_path, KABAR_AMQP_URL="amqp://production.invalid", KABAR_CHANNELS="inbox") as running:
+        await publish_and_wait(running.addresses["amqp"], "stray-1", OUTSIDE)
+        _, _, complaint = await running.stop()
+
+    assert "KABAR_AMQP_URL is set and not used here: say --amqp" in complaint
+    assert "KABAR_CHANNELS is set and not used here" in complaint
+
+
+async def test_after_a_kill_the_next_start_is_clean_and_keeps_the_data(tmp_path: Path) -> None:
+    """However badly a run ended, the next one starts, and whom Kabar knew it still knows."""
+    async with up(tmp_path) as first:
+        first.process.kill()
+        await first.process.wait()
+
+    async with up(tmp_path, "--no-samples") as second:
+        await publish_and_wait(second.addresses["amqp"], "after-kill-1", frozenset({"email"}))
+        code, _, _ = await second.stop(signal.SIGTERM)
+
+    assert code == 0
+
+
+async def test_fresh_forgets_and_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    """One folder serves one run at a time, which may begin anew; whoever comes second is told who is there."""
+    async with up(tmp_path) as first:
+        code, complaint = await failure(tmp_path)
+        assert code == 2
+        assert f"process {first.process.pid}, pages at {first.addresses['pages']}" in complaint
+        assert "--home" in complaint
+        await first.stop()
+
+    async with up(tmp_path, "--no-samples", "--fresh") as second:
+        connection = await asyncpg.connect(second.addresses["database"])
+        assert await connection.fetchval("SELECT count(*) FROM people") == 0
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "expected"),
+    [
+        (["--amqp", "http://x"], {}, "--amqp (KABAR_AMQP_URL): expected amqp://"),
+        (["--amqp", "amqp://u:secret@127.0.0.1:1/"], {}, "--amqp: no broker let us in (127.0.0.1:1"),
+        (["--amqp", "amqp://x", "--amqp-port", "5999"], {}, "leave one of them out"),
+        (["--database", "mysql://x"], {}, "--database (KABAR_DATABASE_URL): expected postgresql://"),
+        (["--database", "postgresql://u:secret@127.0.0.1:1/x"], {}, "--database: PostgreSQL did not let us in"),
+        (["--database", "postgresql://x", "--fresh"], {}, "--fresh deletes"),
+        (["--smtp", "smtp://127.0.0.1:1"], {}, "add --email-from"),
+        (["--smtp", "http://x", "--email-from", "K <k@example.com>"], {}, "--smtp (KABAR_SMTP_URL)"),
+        (["--smtp", "smtp://127.0.0.1:1", "--email-from", "K <k@example.com>"], {}, "--smtp: provider_unreachable"),
+        (["--home", "/proc/kabar"], {}, "Choose a folder with --home"),
+        ([], {"KABAR_PG_BIN": "/nowhere"}, "No PostgreSQL server programs were found"),
+        ([], {"KABAR_ATTEMPT_LIMITS": "3"}, "KABAR_ATTEMPT_LIMITS is no setting; did you mean KABAR_ATTEMPT_LIMIT?"),
+    ],
+)
+async def test_what_cannot_work_is_told_in_one_message(
+    tmp_path: Path, options: list[str], environment: dict[str, str], expected: str
+) -> None:
+    """A wrong option is answered by what is wrong and what to do, never by a traceback or a secret."""
+    code, complaint = await failure(tmp_path, *options, **environment)
+
+    assert code == 2
+    assert expected in complaint
+    assert "Traceback" not in complaint
+    assert "secret" not in complaint
+
+
+async def test_a_port_asked_for_must_be_free(tmp_path: Path) -> None:
+    """A port that was asked for is never replaced by another one in silence."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, complaint = await failure(tmp_path, "--port", str(port))
+
+    assert code == 2
+    assert f"port {port} for the pages is taken" in complaint
+
+
+def test_the_summary_tells_figures_and_obeys_no_title() -> None:
+    """The terminal shows how much was sent, waits and is dead; no message's title can command it."""
+    change = Change(datetime.now(UTC), UUID(int=1), "custom.x", "ayu\x1b[2J", "email", "sent", "")
+    figures = Figures(
+        accepted=1234,
+        repeated=0,
+        rejected=2,
+        dead=3,
+        rows=(Row("email", sent=56, waiting=7, refused=0, unsure=0, skipped=0, dead=1),),
+        newest=((change, "\x1b]0;owned\x07 [bold]Hi[/bold]"),),
+        amiss=("the database is away (OSError)",),
+    )
+    console = Console(width=100)
+
+    with console.capture() as capture:
+        console.print(picture(figures))
+
+    text = capture.get()
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    for told in ("1,234", "rejected 2", "dead letters 3", "56", "7", "[bold]Hi[/bold]", "the database is away"):
+        assert told in text
+    assert line(figures) == "events in 1234; sent email=56; waiting 7; dead 3; the database is away (OSError)"
+
+
+def test_passwords_of_real_parts_are_not_shown() -> None:
+    """Whoever looks over a shoulder learns no password."""
+    urls = "amqp://u:p%40w@one:5672/v,amqps://u:pw@two/v"
+
+    assert without_password(urls) == "amqp://u:***@one:5672/v,amqps://u:***@two/v"
+    assert without_password("smtp://127.0.0.1:1025") == "smtp://127.0.0.1:1025"

@@ -196,4 +196,5 @@ def _say(error: ValidationError) -> str:
 
 def _place(location: Sequence[int | str]) -> str:
     """Name the field at fault; a key that could be somebody's address is not repeated."""
-    return ".".join(part if _CHANNEL.fullmatch(part) else "…" for part in map(str, location) if part != "[key]")
+    parts = (part for part in location if part != "[key]")
+    return ".".join(str(part) if isinstance(part, int) or _CHANNEL.fullmatch(part) else "…" for part in parts)

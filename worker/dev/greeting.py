@@ -62,7 +62,7 @@ def addresses_of(plan: Plan, settings: Settings, *, http_port: int, log: Path) -
 def greet(console: Console, plan: Plan, addresses: Addresses, *, rate: int) -> None:
     """Tell a person all of it. Lines are never broken, so that whatever is copied is whole."""
     said = Said(console)
-    console.print(f"[bold green]Kabar is up[/][dim], and Ctrl-C stops all of it.[/]\n")
+    console.print("[bold green]Kabar is up[/][dim], and Ctrl-C stops all of it.[/]\n")
     said.row("Pages", addresses.pages, "e-mails, Telegram and Slack messages that arrived")
     said.row("AMQP", *_broker(plan, addresses))
     said.row("Ledger", *_ledger(plan, addresses))

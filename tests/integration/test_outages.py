@@ -1,0 +1,110 @@
+"""While PostgreSQL or RabbitMQ is away Kabar waits, says why, spends no attempt, and goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+from schemas.events.billing import PaymentFailed
+from schemas.producer import Producer
+from tests.acceptance.world import World, a_simulator, a_world, settings_for
+from tests.processes import worker
+from tests.proxy import proxy
+from worker.bootstrap import Process
+
+HALF = 30
+
+
+def failed(number: int) -> PaymentFailed:
+    return PaymentFailed(user_id="ani", payment_id=f"p{number}", amount="1", currency="USD", reason="expired")
+
+
+async def readiness(port: int) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{port}/readyz") as answer:
+        return answer.status, await answer.text()
+
+
+async def until_ready_says(port: int, status: int, word: str = "") -> None:
+    async with asyncio.timeout(15):
+        while True:
+            answered, text = await readiness(port)
+            if answered == status and word in text:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def everything_went_out_once(world: World) -> None:
+    await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'sent'", count=2 * HALF)
+    assert len(world.simulator.arrived("email")) == 2 * HALF
+    assert (await world.rows("SELECT max(attempt) FROM deliveries WHERE channel = 'email'"))[0][0] == 1
+    assert await world.rows("SELECT 1 FROM dead_letters") == []
+
+
+async def test_a_database_outage_costs_nothing_but_time(database_url: str, rabbitmq_url: str) -> None:
+    """Events published while the database is away wait at the broker; readiness says why; all go out once."""
+    async with proxy(database_url) as wire, a_world(database_url, rabbitmq_url, worker_database=wire.url) as world:
+        await world.know("ani")
+        await world.tell(*map(failed, range(HALF)))
+        await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'sent'", count=HALF)
+
+        await wire.cut()
+        await world.tell(*map(failed, range(HALF, 2 * HALF)))
+        await until_ready_says(world.process.http_port, 503, "database")
+        await wire.open()
+
+        await until_ready_says(world.process.http_port, 200)
+        await everything_went_out_once(world)
+
+
+async def test_a_broker_outage_costs_nothing_but_time(database_url: str, rabbitmq_url: str) -> None:
+    """Both connections are lost and refused for a while; afterwards Kabar consumes and publishes again by itself."""
+    async with proxy(rabbitmq_url) as wire, a_world(database_url, rabbitmq_url, worker_broker=wire.url) as world:
+        await world.know("ani")
+        await world.tell(*map(failed, range(HALF)))
+
+        await wire.cut()
+        await world.tell(*map(failed, range(HALF, 2 * HALF)))
+        await until_ready_says(world.process.http_port, 503, "broker")
+        await wire.open()
+
+        await until_ready_says(world.process.http_port, 200)
+        await everything_went_out_once(world)
+
+
+async def test_a_process_starts_while_everything_is_away_and_is_ready_when_it_is_back(
+    database_url: str, rabbitmq_url: str
+) -> None:
+    """Start order does not matter: a worker that finds nothing waits, alive and not ready."""
+    async with proxy(database_url) as base, proxy(rabbitmq_url) as broker, a_simulator() as simulator:
+        process, stop = Process(settings_for(simulator, base.url, broker.url)), asyncio.Event()
+        await base.cut()
+        await broker.cut()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(process.run(stop))
+            while not process.http_port:
+                await asyncio.sleep(0.01)
+            await until_ready_says(process.http_port, 503, "broker")
+            await until_ready_says(process.http_port, 503, "database")
+
+            await base.open()
+            await broker.open()
+
+            await asyncio.wait_for(process.ready.wait(), 15)
+            assert (await readiness(process.http_port))[0] == 200
+            stop.set()
+
+
+async def test_a_purged_queue_is_filled_again(database_url: str, rabbitmq_url: str) -> None:
+    """An operator purges the couriers' queue: what was in it is published again within a minute and a half."""
+    async with a_world(database_url, rabbitmq_url, roles=("intake",)) as world:
+        await world.know("ani")
+        await world.tell(failed(1))
+        await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'queued'")
+        channel = await world.broker.channel()
+        queue = await channel.get_queue("kabar.deliver.email.normal")
+        await queue.purge()
+        await world.rows("UPDATE deliveries SET due_at = now() WHERE state = 'queued'")
+
+        async with worker(world.settings, "timer", "courier"), Producer(rabbitmq_url, source="shop"):
+            await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'sent'")
