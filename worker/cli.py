@@ -13,7 +13,7 @@ import typer
 from worker.commands import dead, people
 from worker.commands.doctor import doctor
 from worker.commands.status import status
-from worker.errors import KabarError
+from worker.errors import KabarError, ServiceUnavailable
 
 T = TypeVar("T")
 
@@ -121,7 +121,11 @@ def health() -> None:
     from worker.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
-    typer.echo(ask_health(settings.http_host, settings.http_port))
+    try:
+        typer.echo(ask_health(settings.http_host, settings.http_port))
+    except ServiceUnavailable as error:
+        typer.secho(f"kabar: {error}", fg="red", err=True)
+        raise typer.Exit(1) from None  # Docker keeps 2, our usual code, for itself
 
 
 @app.command()

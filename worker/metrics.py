@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -45,10 +44,24 @@ dead_letters_open = Gauge("kabar_dead_letters_open", "Dead letters that wait for
 timer_work = Counter("kabar_timer_work", "Rows the timer moved, by kind", ["kind"], registry=REGISTRY)
 
 
-@contextmanager
-def timed(stage: str, items: int) -> Iterator[None]:
-    """Observe how long a stage took over how many items."""
-    start = time.perf_counter()
-    yield
-    stage_seconds.labels(stage).observe(time.perf_counter() - start)
-    batch_size.labels(stage).observe(items)
+class Timed:
+    """Observe how long a stage took over how many items. A failed block is not observed."""
+
+    __slots__ = ("_items", "_stage", "_start")
+
+    def __init__(self, stage: str, items: int) -> None:
+        self._stage, self._items, self._start = stage, items, 0.0
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            seconds, size = _children(self._stage)
+            seconds.observe(time.perf_counter() - self._start)
+            size.observe(self._items)
+
+
+@cache
+def _children(stage: str) -> tuple[Histogram, Histogram]:
+    return stage_seconds.labels(stage), batch_size.labels(stage)

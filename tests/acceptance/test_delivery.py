@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 
 import aio_pika
 
@@ -144,8 +145,6 @@ async def test_a_custom_event_brings_its_own_words(world: World) -> None:
 
 async def test_an_older_change_of_a_person_does_not_undo_a_newer_one(world: World) -> None:
     """The event's time orders changes, and a removed person stays removed when an old change arrives late."""
-    from datetime import UTC, datetime, timedelta
-
     now = datetime.now(UTC)
     await world.tell(PersonChanged(person_id="ani", name="New", addresses={"email": ["new@example.com"]}), time=now)
     await world.tell(

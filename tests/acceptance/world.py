@@ -139,7 +139,7 @@ async def a_world(
     worker_broker: str = "",
     **more: object,
 ) -> AsyncIterator[World]:
-    """A whole Kabar, and the means to act on it. The worker may see database and broker by other URLs than the story."""
+    """A whole Kabar, and the means to act on it. The worker may see its services by other URLs than the story does."""
     async with a_simulator() as simulator:
         settings = settings_for(simulator, worker_database or database_url, worker_broker or amqp_url, **more)
         database = await asyncpg.connect(database_url)

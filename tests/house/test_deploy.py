@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import yaml
 
 from tests.house.commands import complaint
 from worker.bootstrap import DRAIN_SECONDS, Role
 from worker.settings import PREFIX, Settings, variable
+
+yaml = pytest.importorskip("yaml", reason="no PyYAML: `uv sync --all-extras` installs it")
 
 CHECKOUT = Path(__file__).parents[2]
 DOCKERFILE = (CHECKOUT / "Dockerfile").read_text("utf-8")

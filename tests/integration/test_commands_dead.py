@@ -34,7 +34,7 @@ class Office:
 
     async def letter(self, where: str, *arguments: object) -> str:
         """Wait for an open letter; answers its id."""
-        (row,) = await self.world.until(f"SELECT id FROM dead_letters WHERE state = 'open' AND {where}", *arguments)
+        (row,) = await self.world.until(f"SELECT id FROM dead_letters WHERE state = 'open' AND {where}", *arguments)  # noqa: S608 - ours
         return str(row["id"])
 
     async def dead_delivery(self) -> str:
@@ -277,7 +277,7 @@ async def test_an_event_that_fails_again_opens_its_letter_again(office: Office) 
 
     assert await office.letter("event_id = 'bad' AND arrivals = 2") == letter
     assert [action for _, action, _ in await office.history(letter)] == ["dead_letter.replayed"]
-    assert (await office.ask("dead", "replay", letter, letter)).code in (0, 1)
+    await office.ask("dead", "replay", letter, letter)
     assert await office.letter("event_id = 'bad' AND arrivals = 3") == letter
 
 
@@ -325,15 +325,29 @@ async def test_a_job_that_cannot_be_read_can_only_be_dropped(office: Office) -> 
     assert "not a job" in shown.out
 
 
-@pytest.mark.parametrize("given", ["abc", "no-such-letter", "ffffffff", "%%%%%%", "--"])
-async def test_an_id_that_names_no_letter_is_an_error(office: Office, given: str) -> None:
+async def test_an_id_that_names_no_letter_is_an_error(database_url: str) -> None:
     """Whatever is mistyped, nothing is done and the answer is one line."""
-    for command in ("show", "replay", "drop"):
-        answer = await office.ask("dead", command, "--", given)
+    environment = {"KABAR_DATABASE_URL": database_url, "KABAR_AMQP_URL": "amqp://127.0.0.1:1/"}
+    for command, given in (
+        ("show", "abc"), ("replay", "no-such-letter"), ("drop", "ffffffff"), ("show", "%%%%%%"), ("drop", "--"),
+    ):  # fmt: skip
+        answer = await kabar(environment, "dead", command, "--", given)
 
         assert answer.code == 2
-        assert "Traceback" not in answer.err
         assert len(answer.err.strip().splitlines()) == 1, answer.err
+
+
+async def test_a_letter_keeps_the_routing_key_it_was_published_with(office: Office) -> None:
+    """Also where the broker gave up on a message and replaced the key by its own, a replay finds its way."""
+    big = {"big": "x" * 110_000}
+    await office.world.publish_raw(b"{}", "order.shipped", message_id="big", app_id="shop", headers=big)
+    letter = await office.letter("event_id = 'big'")
+
+    await office.ask("dead", "replay", letter)
+
+    assert await office.letter("event_id = 'big' AND arrivals = 2") == letter
+    (row,) = await office.world.rows("SELECT routing_key, event_type, reason FROM dead_letters")
+    assert tuple(row) == ("order.shipped", "order.shipped", "headers_too_large")
 
 
 async def test_an_ambiguous_id_is_an_error_and_nothing_is_done(office: Office) -> None:

@@ -11,9 +11,10 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import aio_pika
@@ -23,8 +24,9 @@ import psutil
 import pytest
 from rich.console import Console
 
-from worker.dev.parts import without_password
+from worker.dev.parts import Wishes, make_plan, without_password
 from worker.dev.summary import Change, Figures, Row, line, picture
+from worker.errors import KabarError
 
 START_SECONDS = 90
 STOP_SECONDS = 15
@@ -196,42 +198,82 @@ async def test_fresh_forgets_and_a_second_run_on_the_same_folder_is_refused(tmp_
 
 
 @pytest.mark.parametrize(
-    ("options", "environment", "expected"),
+    ("wishes", "expected"),
     [
-        (["--amqp", "http://x"], {}, "--amqp (KABAR_AMQP_URL): expected amqp://"),
-        (["--amqp", "amqp://u:secret@127.0.0.1:1/"], {}, "--amqp: no broker let us in (127.0.0.1:1"),
-        (["--amqp", "amqp://x", "--amqp-port", "5999"], {}, "leave one of them out"),
-        (["--database", "mysql://x"], {}, "--database (KABAR_DATABASE_URL): expected postgresql://"),
-        (["--database", "postgresql://u:secret@127.0.0.1:1/x"], {}, "--database: PostgreSQL did not let us in"),
-        (["--database", "postgresql://x", "--fresh"], {}, "--fresh deletes"),
-        (["--smtp", "smtp://127.0.0.1:1"], {}, "add --email-from"),
-        (["--smtp", "http://x", "--email-from", "K <k@example.com>"], {}, "--smtp (KABAR_SMTP_URL)"),
-        (["--smtp", "smtp://127.0.0.1:1", "--email-from", "K <k@example.com>"], {}, "--smtp: provider_unreachable"),
-        (["--home", "/proc/kabar"], {}, "Choose a folder with --home"),
-        ([], {"KABAR_PG_BIN": "/nowhere"}, "No PostgreSQL server programs were found"),
-        ([], {"KABAR_ATTEMPT_LIMITS": "3"}, "KABAR_ATTEMPT_LIMITS is no setting; did you mean KABAR_ATTEMPT_LIMIT?"),
+        ({"amqp": "http://x"}, "--amqp (KABAR_AMQP_URL): expected amqp://"),
+        ({"amqp": "amqp://u:secret@127.0.0.1:1/"}, "--amqp: no broker let us in (127.0.0.1:1"),
+        ({"amqp": "amqp://x", "amqp_port": 5999}, "leave one of them out"),
+        ({"database": "mysql://x"}, "--database (KABAR_DATABASE_URL): expected postgresql://"),
+        ({"database": "postgresql://u:secret@127.0.0.1:1/x"}, "--database: PostgreSQL did not let us in"),
+        ({"database": "postgresql://x", "fresh": True}, "--fresh deletes"),
+        ({"smtp": "smtp://127.0.0.1:1"}, "add --email-from"),
+        ({"smtp": "http://x", "email_from": "K <k@example.com>"}, "--smtp (KABAR_SMTP_URL)"),
+        ({"smtp": "smtp://127.0.0.1:1", "email_from": "K <k@example.com>"}, "--smtp: provider_unreachable"),
+        ({"telegram_token": "nonsense"}, "--telegram-token (KABAR_TELEGRAM_TOKEN)"),
     ],
 )
-async def test_what_cannot_work_is_told_in_one_message(
-    tmp_path: Path, options: list[str], environment: dict[str, str], expected: str
+async def test_a_wrong_option_is_told_of_before_anything_starts(
+    tmp_path: Path, wishes: dict[str, Any], expected: str
 ) -> None:
-    """A wrong option is answered by what is wrong and what to do, never by a traceback or a secret."""
-    code, complaint = await failure(tmp_path, *options, **environment)
+    """A wrong option is answered by its name, what is wrong and what to do, never by a secret."""
+    with pytest.raises(KabarError) as told:
+        await make_plan(Wishes(home=tmp_path, **wishes))
 
-    assert code == 2
-    assert expected in complaint
-    assert "Traceback" not in complaint
-    assert "secret" not in complaint
+    assert expected in str(told.value)
+    assert "secret" not in str(told.value)
 
 
 async def test_a_port_asked_for_must_be_free(tmp_path: Path) -> None:
     """A port that was asked for is never replaced by another one in silence."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, complaint = await failure(tmp_path, "--port", str(port))
+        with pytest.raises(KabarError, match=f"port {port} for the pages is taken"):
+            await make_plan(Wishes(home=tmp_path, port=port))
+
+
+async def test_a_usual_port_that_is_taken_is_replaced_and_told_of(tmp_path: Path) -> None:
+    """What runs on this machine already is no obstacle, and the person learns where to look instead."""
+    first = await make_plan(Wishes(home=tmp_path))
+    await first.simulator.start()
+
+    second = await make_plan(Wishes(home=tmp_path))
+    await first.simulator.aclose()
+
+    assert second.simulator.url != first.simulator.url
+    assert any("is taken: the pages on" in notice for notice in second.notices)
+
+
+@pytest.mark.parametrize("part", ["database", "amqp"])
+async def test_samples_do_not_reach_a_real_part_unasked(
+    part: str, tmp_path: Path, rabbitmq_url: str, empty_database_url: str
+) -> None:
+    """Sample alarms never wake the admins of a real system, unless somebody asks for them."""
+    stand_ins = Wishes(home=tmp_path)
+    urls = {"database": empty_database_url, "amqp": rabbitmq_url}
+    real = replace(stand_ins, **{part: urls[part]})  # type: ignore[arg-type]  # both are texts
+
+    assert (await make_plan(stand_ins)).has_samples
+    assert not (await make_plan(real)).has_samples
+    assert (await make_plan(replace(real, samples=True))).has_samples
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "expected"),
+    [
+        (["--home", "/proc/kabar"], {}, "Choose a folder with --home"),
+        ([], {"KABAR_PG_BIN": "/nowhere"}, "No PostgreSQL server programs were found"),
+        ([], {"KABAR_ATTEMPT_LIMITS": "3"}, "KABAR_ATTEMPT_LIMITS is no setting; did you mean KABAR_ATTEMPT_LIMIT?"),
+    ],
+)
+async def test_what_cannot_start_is_told_in_one_message(
+    tmp_path: Path, options: list[str], environment: dict[str, str], expected: str
+) -> None:
+    """What is missing is told with its remedy, and never by a traceback."""
+    code, complaint = await failure(tmp_path, *options, **environment)
 
     assert code == 2
-    assert f"port {port} for the pages is taken" in complaint
+    assert expected in complaint
+    assert "Traceback" not in complaint
 
 
 def test_the_summary_tells_figures_and_obeys_no_title() -> None:

@@ -214,7 +214,7 @@ def test_an_event_names_500_people_and_not_one_more() -> None:
         (structured(cloud_event(expiresat="9999-12-31T23:59:59-12:00")), "envelope_invalid", "expiresat"),
         (plain(headers={"expiresat": "soon"}), "envelope_invalid", "expiresat"),
         (structured(cloud_event(data=[1])), "data_invalid", "data"),
-        (structured({"specversion": "1.0", "id": "e1", "source": "s", "type": "payment.success"}), "data_invalid", "data"),
+        (structured({"id": "e1", "source": "s", "type": "payment.success"}), "data_invalid", "data"),
         (structured(cloud_event(specversion="0.3")), "envelope_invalid", "specversion"),
         (structured(cloud_event(priority="highest")), "envelope_invalid", "priority"),
         (structured(cloud_event(audience="everybody")), "envelope_invalid", "audience"),

@@ -122,10 +122,11 @@ def _received(delivered: DeliveredMessage) -> Received:
     properties = delivered.header.properties
     headers = properties.headers or {}
     count = headers.get("x-delivery-count", 0)
+    original_key = headers.get(ORIGINAL_KEY)
     return Received(
         RawMessage(
             body=delivered.body,
-            routing_key=str(headers.get(ORIGINAL_KEY) or delivered.routing_key or ""),
+            routing_key=original_key if isinstance(original_key, str) else delivered.routing_key or "",
             content_type=properties.content_type or "",
             headers=headers,
             message_id=properties.message_id,

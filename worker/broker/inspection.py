@@ -72,7 +72,8 @@ def _advice(error: Exception) -> str:
     match error:
         case aiormq.exceptions.AuthenticationError() | aiormq.exceptions.ProbableAuthenticationError():
             return "the broker refuses the user or the password: check KABAR_AMQP_URL"
-        case aiormq.exceptions.ConnectionNotAllowed():
+        case aiormq.exceptions.ConnectionNotAllowed() | aiormq.exceptions.InvalidFrameError():
+            # aiormq takes the broker's `connection.close` in answer to `connection.open` for a wrong frame.
             return "the broker has no such vhost, or the user may not use it: check KABAR_AMQP_URL"
         case ValueError():
             return "KABAR_AMQP_URL cannot be read: expected amqp://user:password@host:5672/vhost"

@@ -22,5 +22,5 @@ class Backoff:
 
         `jitter · min(cap, base · 2^(attempt - 1))`: full jitter, as in AWS's "Exponential Backoff And Jitter".
         """
-        ceiling = min(self.cap, self.base * (1 << min(attempt - 1, 30)))
+        ceiling = min(self.cap, self.base * (1 << min(attempt - 1, 29)))
         return ceiling * jitter

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -22,8 +23,9 @@ CODE: Final = "x-kabar-reason"
 FIELD: Final = "x-kabar-field"
 REMEDY: Final = "x-kabar-remedy"
 PLACE: Final = "x-kabar-place"
+_ORIGINAL_KEY: Final = "x-kabar-routing-key"
 _OURS: Final = ("x-kabar-", "x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
-_BYTES: Final = "$base64"
+_BYTES, _MOMENT, _DECIMAL, _TABLE = "$base64", "$moment", "$decimal", "$table"
 _BROKER_SAID: Final = {
     "delivery_limit": ("killed_workers", "each worker that took it died: find out why before you replay it"),
     "rejected": ("headers_too_large", "its headers leave no room for a reason: send less in headers"),
@@ -50,6 +52,7 @@ class DeadLetter:
 
 def read_dead(message: RawMessage) -> DeadLetter:
     """Read a message from a dead queue."""
+    message = replace(message, routing_key=_first_key(message))
     headers = message.headers
     reason, remedy = _text(headers.get(CODE)), _text(headers.get(REMEDY))
     if not reason:
@@ -108,13 +111,46 @@ def own_headers(headers: Mapping[str, object]) -> dict[str, object]:
 
 
 def _to_json(value: object) -> object:
-    return {_BYTES: base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+    """Write what AMQP can say and JSON cannot as an object with one name of ours; so is a table that looks like one."""
+    match value:
+        case bytes():
+            return {_BYTES: base64.b64encode(value).decode()}
+        case datetime():
+            return {_MOMENT: value.isoformat()}
+        case Decimal():
+            return {_DECIMAL: str(value)}
+        case list():
+            return [_to_json(part) for part in value]
+        case dict():
+            table = {name: _to_json(part) for name, part in value.items()}
+            return {_TABLE: table} if any(name.startswith("$") for name in table) else table
+        case _:
+            return value
 
 
 def _from_json(value: object) -> object:
-    if isinstance(value, dict) and value.keys() == {_BYTES}:
-        return base64.b64decode(value[_BYTES])
-    return value
+    match value:
+        case {"$base64": str(text)}:
+            return base64.b64decode(text)
+        case {"$moment": str(text)}:
+            return datetime.fromisoformat(text)
+        case {"$decimal": str(text)}:
+            return Decimal(text)
+        case {"$table": dict(table)} | dict(table):
+            return {name: _from_json(part) for name, part in table.items()}
+        case list():
+            return [_from_json(part) for part in value]
+        case _:
+            return value
+
+
+def _first_key(message: RawMessage) -> str:
+    """Answer the producer's routing key: the broker puts the dead-letter key in its place, and the first in x-death."""
+    deaths = message.headers.get("x-death")
+    if _ORIGINAL_KEY in message.headers or not (isinstance(deaths, list) and deaths and isinstance(deaths[-1], dict)):
+        return message.routing_key
+    keys = deaths[-1].get("routing-keys")
+    return (_text(keys[0]) if isinstance(keys, list) and keys else "") or message.routing_key
 
 
 def _broker_reason(headers: Mapping[str, object]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from schemas.catalogue import Lane
-from worker.core.message import Event
+from worker.core.message import Event, derived
 from worker.core.outcome import UnsurePolicy
 
 
@@ -97,9 +97,9 @@ class Decision:
 
 def notification_id(event_key: UUID, person_id: str, route: str) -> UUID:
     """Derive a notification's id: a redelivered event meets its own rows."""
-    return uuid5(event_key, f"{person_id}\n{route}")
+    return derived(event_key, f"{person_id}\n{route}")
 
 
 def delivery_id(notification: UUID, channel: str, address: str) -> UUID:
     """Derive a delivery's id from what it stands for."""
-    return uuid5(notification, f"{channel}\n{address}")
+    return derived(notification, f"{channel}\n{address}")

@@ -190,9 +190,10 @@ def _channels(figures: Figures) -> Table:
 def _newest(figures: Figures) -> RenderableType:
     if not figures.newest:
         return Text("\nNothing has been delivered yet.", style="dim")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for _ in range(5):
-        table.add_column(no_wrap=True, overflow="ellipsis")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False, expand=True)
+    for widest in (None, None, 32, 24):
+        table.add_column(no_wrap=True, max_width=widest, overflow="ellipsis")
+    table.add_column(no_wrap=True, ratio=1, overflow="ellipsis")
     for change, title in figures.newest:
         state = f"{change.state} ({change.reason})" if change.reason else change.state
         table.add_row(

@@ -176,7 +176,7 @@ def _may_have_flaw(message: RawMessage) -> bool:
 
 
 def _flaw_in(attributes: Mapping[str, object]) -> Rejected | None:
-    """Answer what the ledger could not hold: a NUL, or too many levels. Walks without recursion, as both are hostile."""
+    """Answer what the ledger could not hold: a NUL, or too many levels. No recursion: both may be hostile."""
     waiting: list[tuple[str, object, int]] = [("", attributes, 0)]
     while waiting:
         path, value, depth = waiting.pop()

@@ -21,6 +21,8 @@ from worker.errors import BrokerAway
 from worker.ledger.deliveries import Ended
 from worker.pipeline.settle import Tried
 
+LINGER_SECONDS = 0.02
+"""How long an announcement waits for neighbours: a message for every settled handful costs more than the settling."""
 _MOST_WAITING = 20_000
 _log = structlog.get_logger("status")
 
@@ -72,6 +74,8 @@ class Announcer:
         """Announce until `stop` was called and nothing waits, or the broker is away then."""
         while self._waiting or not self._stopping:
             await self._arrived.wait()
+            if not self._stopping:
+                await asyncio.sleep(LINGER_SECONDS)
             self._arrived.clear()
             changes = list(self._waiting)
             self._waiting.clear()

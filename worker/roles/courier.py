@@ -165,13 +165,13 @@ class Courier:
         ids, used_up = waiting.take(min(room, self._window // 2))
         self._in_flight += len(ids)
         begin_by = time.monotonic() + LEASE_SECONDS - SEND_SECONDS - 1
-        with metrics.timed("lease", len(ids)):
+        with metrics.Timed("lease", len(ids)):
             leased, ended = await lease(self._ledger, ids)
         for received in used_up:
             await ack(received)
         self._in_flight -= len(ids) - len(leased)
         self._announcer.add_ended(ended)
-        with metrics.timed("render", len(leased)):
+        with metrics.Timed("render", len(leased)):
             for one in leased:
                 self._render(one, lane, begin_by)
         metrics.in_flight.labels(self._channel.name).set(self._in_flight)

@@ -98,7 +98,7 @@ class Intake:
 
     async def _pass_on(self, batch: Sequence[Received]) -> None:
         now = datetime.now(UTC)
-        with metrics.timed("accept", len(batch)):
+        with metrics.Timed("accept", len(batch)):
             judged = accept([received.message for received in batch], self._catalogue, now)
         events: dict[object, Event] = {}
         for received, one in zip(batch, judged, strict=True):
@@ -118,15 +118,15 @@ class Intake:
         changes = [change for event in events for change in _directory_change(event)]
         if changes:
             await self._ledger.persist(lambda: apply_changes(self._ledger, changes))
-        with metrics.timed("address", len(events)):
+        with metrics.Timed("address", len(events)):
             facts = await self._ledger.persist(lambda: address(self._ledger, events))
-        with metrics.timed("decide", len(events)):
+        with metrics.Timed("decide", len(events)):
             decided = decide(events, facts, self._channels, now)
         decisions = [one for one in decided if isinstance(one, Decision)]
         for event, verdict in zip(events, decided, strict=True):
             if isinstance(verdict, Rejected):
                 await self._bury(batch[judged.index(event)], verdict)
-        with metrics.timed("dispatch", len(decisions)):
+        with metrics.Timed("dispatch", len(decisions)):
             copies = Counter(one.key for one in judged if isinstance(one, Event))
             known = await dispatch(self._ledger, self._publisher, decisions, copies)
         self._announcer.add_skipped(_count([one for one in decisions if one.event.key not in known]))

@@ -14,7 +14,7 @@ from worker.ledger.intake import Ready
 from worker.pipeline.settle import Tried, settle
 from worker.roles.announcer import Announcer
 
-LINGER_SECONDS = 0.003
+LINGER_SECONDS = 0.004
 """How long an outcome waits for neighbours. What dies within it is unsure, so it is short."""
 _log = structlog.get_logger("settle")
 
@@ -52,7 +52,7 @@ class Settler:
 
     async def _flush(self) -> None:
         batch, self._waiting = self._waiting, []
-        with metrics.timed("settle", len(batch)):
+        with metrics.Timed("settle", len(batch)):
             written = await settle(self._ledger, [tried for tried, _ in batch])
         for _, settled in batch:
             settled()
