@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 
 from tests.house.commands import complaint
 from worker.bootstrap import DRAIN_SECONDS, Role
 from worker.settings import PREFIX, Settings, variable
-
-yaml = pytest.importorskip("yaml", reason="no PyYAML: `uv sync --all-extras` installs it")
 
 CHECKOUT = Path(__file__).parents[2]
 DOCKERFILE = (CHECKOUT / "Dockerfile").read_text("utf-8")
@@ -98,7 +97,7 @@ def test_a_container_is_given_the_time_to_drain(service: str) -> None:
     assert seconds(OURS[service]["stop_grace_period"]) >= DRAIN_SECONDS + CLOSING_SECONDS
 
 
-@pytest.mark.parametrize("service", SERVICES.keys() - OURS.keys())
+@pytest.mark.parametrize("service", sorted(SERVICES.keys() - OURS.keys()))
 def test_a_foreign_image_is_pinned_and_checked(service: str) -> None:
     """What Kabar stands on is a known major version, and waited for until it works."""
     _, _, tag = SERVICES[service]["image"].partition(":")

@@ -1,4 +1,4 @@
-"""The recipes are run as they stand in the handbook, against the development broker."""
+"""The recipes are run as they stand in the README, against the development broker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.listener import listening
 from worker.dev.broker import DevelopmentBroker
 
 CHECKOUT = Path(__file__).parents[2]
-RECIPES = (CHECKOUT / "docs" / "recipes.md").read_text()
+RECIPES = (CHECKOUT / "README.md").read_text()
 LONGEST_SECONDS = 60
 
 
@@ -38,7 +38,7 @@ async def broker() -> AsyncIterator[DevelopmentBroker]:
 def recipe(language: str) -> str:
     """Answer the first code block of that language."""
     found = re.search(rf"^```{language}\n(.*?)^```$", RECIPES, re.DOTALL | re.MULTILINE)
-    assert found, f"docs/recipes.md has no block in {language}"
+    assert found, f"README.md has no block in {language}"
     return found[1]
 
 

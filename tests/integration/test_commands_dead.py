@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from uuid import uuid4
 
 import aio_pika
 import pytest
@@ -18,6 +19,7 @@ from tests.acceptance.world import World, a_world
 from tests.integration.command_line import Answer, environment_of, kabar
 from worker.broker.consumer import ORIGINAL_KEY
 from worker.core.dead_letter import CODE, REMEDY
+from worker.ledger.connection import Ledger, statement
 
 FAILED = PaymentFailed(user_id="ani", payment_id="p1", amount=Decimal(150000), currency="IDR", reason="expired")
 
@@ -166,6 +168,22 @@ async def test_status_tells_of_an_event_that_was_rejected(office: Office) -> Non
     assert shown.code == 0
     assert "payload_invalid" in shown.out
     assert "data.order_code" in shown.out
+
+
+async def test_no_question_reads_a_whole_table(database_url: str) -> None:
+    """Looking something up costs the same in a ledger of a hundred million rows."""
+    ledger = Ledger(database_url)
+    await ledger.open()
+    some_id = uuid4()
+    for name, *arguments in (
+        ("event_find", "e", "", 20), ("event_counts", some_id), ("event_deliveries", some_id, 10),
+        ("attempts_of", [some_id]), ("delivery_find", some_id), ("dead_of_event", "e", 20), ("dead_list", 10),
+        ("dead_find", "abcdef"), ("dead_history", some_id), ("person_find", "ani"), ("backlog",),
+    ):  # fmt: skip
+        plan = "\n".join(row[0] for row in await ledger.fetch(f"EXPLAIN {statement(name)}", *arguments))
+
+        assert "Seq Scan" not in plan, plan
+    await ledger.aclose()
 
 
 async def test_status_of_an_unknown_event_is_an_error(office: Office) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import pty
 import random
 import sys
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
 from tests.integration.command_line import ROOT, Answer, kabar
+from worker.commands.people_file import BadLine, read_people
 from worker.ledger.connection import Ledger
 from worker.ledger.inquiry import find_person
 
@@ -225,6 +229,38 @@ async def test_a_batch_is_bounded_and_all_batches_arrive(directory: Directory) -
 
     assert answer.out == "1,234 people imported (email 1,234), 0 bad lines\n"
     assert len(await directory.ids()) == 1234
+
+
+def test_a_line_without_an_end_costs_no_memory() -> None:
+    """A file that is one endless line, a disk image for instance, is read past and not kept."""
+    stream = io.BufferedReader(_Endless(b"id\n", 64 * 1024 * 1024))
+    tracemalloc.start()
+
+    lines = list(read_people(stream))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert [type(line) for line in lines] == [BadLine]
+    assert lines[0].size == 64 * 1024 * 1024
+    assert peak < 2 * 1024 * 1024
+
+
+class _Endless(io.RawIOBase):
+    """A beginning, then so many bytes without a line break."""
+
+    def __init__(self, beginning: bytes, size: int) -> None:
+        self._beginning = beginning
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        given = self._beginning or b"x" * min(len(buffer), self._left)
+        self._left -= 0 if self._beginning else len(given)
+        self._beginning = b""
+        buffer[: len(given)] = given
+        return len(given)
 
 
 async def test_an_import_without_its_database_says_so_and_what_to_do(tmp_path: Path) -> None:

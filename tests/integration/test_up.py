@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import signal
 import socket
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,6 +144,32 @@ async def test_what_any_program_publishes_arrives_and_ctrl_c_leaves_nothing_behi
         assert [child.name() for child in children] == ["postgres"]
         await assert_all_works(running)
         assert not await asyncio.to_thread(Path(running.addresses["environment"]).exists)
+
+
+def test_a_terminal_shows_where_to_look_and_what_happens(tmp_path: Path) -> None:
+    """Whoever tries Kabar in a terminal sees addresses and figures, not a wall of logs."""
+    ours, theirs = pty.openpty()
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("KABAR_", "XDG_"))}
+    size = {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+    command = [sys.executable, "-m", "worker.cli", "up"]
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, env=inherited | size | {"HOME": str(tmp_path)}, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while b"stream.started" not in shown and b"live" not in shown:  # a sample's message, by its title or type
+            shown += os.read(ours, 65_536)
+        process.send_signal(signal.SIGINT)
+        with suppress(OSError):  # what reading a terminal gives whose other side is closed
+            while True:
+                shown += os.read(ours, 65_536)
+        code = process.wait(STOP_SECONDS)
+    os.close(ours)
+
+    assert code == 0
+    for told in (b"Kabar is up", b"http://127.0.0.1:", b"amqp-publish", b"events in", b"waiting", b"dead", b"Stopped."):
+        assert told in shown
+    assert b"process.ready" not in shown
 
 
 async def test_a_real_rabbitmq_takes_the_development_brokers_place(tmp_path: Path, rabbitmq_url: str) -> None:

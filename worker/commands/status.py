@@ -32,7 +32,7 @@ def status(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
 ) -> None:
-    """Show an event, its notifications and deliveries, every attempt, its reason, and what is due next."""
+    """Show what became of an event: its deliveries, every attempt, its reason, and what is due next."""
     from worker.commands.screen import print_json, screen  # noqa: PLC0415 - each command loads only what it needs
     from worker.commands.session import run_command  # noqa: PLC0415
 

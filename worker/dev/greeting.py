@@ -61,23 +61,23 @@ def addresses_of(plan: Plan, settings: Settings, *, http_port: int, log: Path) -
 
 def greet(console: Console, plan: Plan, addresses: Addresses, *, rate: int) -> None:
     """Tell a person all of it. Lines are never broken, so that whatever is copied is whole."""
-    said = Said(console)
     console.print("[bold green]Kabar is up[/][dim], and Ctrl-C stops all of it.[/]\n")
-    said.row("Pages", addresses.pages, "e-mails, Telegram and Slack messages that arrived")
-    said.row("AMQP", *_broker(plan, addresses))
-    said.row("Ledger", *_ledger(plan, addresses))
+    _row(console, "Pages", addresses.pages, "e-mails, Telegram and Slack messages that arrived")
+    _row(console, "AMQP", *_broker(plan, addresses))
+    _row(console, "Ledger", *_ledger(plan, addresses))
     for name, address in (("email", addresses.smtp), ("telegram", addresses.telegram), ("slack", addresses.slack)):
         if name in plan.real:
-            said.row(name.capitalize(), without_password(address), "the real one")
-    said.row("Health", addresses.ready, "and /healthz, /metrics")
-    said.row("Log", addresses.log, "")
-    said.row(
+            _row(console, name.capitalize(), without_password(address), "the real one")
+    _row(console, "Health", addresses.ready, "and /healthz, /metrics")
+    _row(console, "Log", addresses.log, "")
+    _row(
+        console,
         "Shell",
         f". {shlex.quote(addresses.environment)}",
         "then `kabar status`, `kabar dead`, `kabar run` work on this",
     )
-    said.row("Samples", _samples(plan, rate), "")
-    console.print("\n [dim]Publish by hand (apt install amqp-tools; other languages: docs/recipes.md):[/]")
+    _row(console, "Samples", _samples(plan, rate), "")
+    console.print("\n [dim]Publish by hand (apt install amqp-tools; other languages: README.md):[/]")
     console.print(Text(f" {example(addresses.amqp, known='ayu' if plan.has_samples else '')}"), soft_wrap=True)
 
 
@@ -111,16 +111,9 @@ def example(amqp_url: str, *, known: str) -> str:
     )
 
 
-class Said:
-    """Rows of a name, an address and a remark."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def row(self, name: str, address: str, remark: str) -> None:
-        """Print one."""
-        text = Text.assemble(f" {name:<{_WIDTH}}", (address, "cyan"), (f"  {remark}" if remark else "", "dim"))
-        self._console.print(text, soft_wrap=True)
+def _row(console: Console, name: str, address: str, remark: str) -> None:
+    text = Text.assemble(f" {name:<{_WIDTH}}", (address, "cyan"), (f"  {remark}" if remark else "", "dim"))
+    console.print(text, soft_wrap=True)
 
 
 def _broker(plan: Plan, addresses: Addresses) -> tuple[str, str]:

@@ -137,18 +137,21 @@ class _Run:
                 await process.ready.wait()
                 await summary.heard()
                 async with Producer(settings.amqp_urls, source="kabar-up") as producer:
-                    samples = await self._introduce(plan, producer, process.ledger)
+                    if plan.has_samples:
+                        await self._introduce(plan, producer, process.ledger)
                     self._greet(plan, settings, process, lock)
-                    await asyncio.gather(samples, self._show(summary, process), self._stop.wait())
+                    shown = group.create_task(self._show(summary, process))
+                    if plan.has_samples:
+                        await _publish_samples(producer, 60 / self._wishes.rate, self._stop)
+                    await self._stop.wait()
+                    await shown
                 await running
                 listening.cancel()
         except BaseExceptionGroup as errors:
             raise _telling(errors) from None
 
-    async def _introduce(self, plan: Plan, producer: Producer, ledger: Ledger) -> Awaitable[None]:
-        """Make the sample people known, and answer what publishes events for them until the end."""
-        if not plan.has_samples:
-            return asyncio.sleep(0)
+    async def _introduce(self, plan: Plan, producer: Producer, ledger: Ledger) -> None:
+        """Make the sample people known, and wait until they are: an event for a stranger reaches nobody."""
         self._say("introducing the sample people")
         now = datetime.now(UTC)
         people = sample_people(plan.simulator.slack_webhook_url)
@@ -157,7 +160,6 @@ class _Run:
         with suppress(TimeoutError):
             async with asyncio.timeout(_PEOPLE_SECONDS):
                 await _until_known(ledger, [person.person_id for person in people], now)
-        return _publish_samples(producer, 60 / self._wishes.rate, self._stop)
 
     def _greet(self, plan: Plan, settings: Settings, process: Process, lock: TextIO) -> None:
         self._status.stop()
