@@ -144,8 +144,10 @@ class Catalogue:
         """Import the modules named and collect every event type they define, theirs and not what they import."""
         found: dict[type[EventData], None] = {}
         for name in names:
-            for model in _models_in(importlib.import_module(name)):
-                found[model] = None
+            models = list(_models_in(importlib.import_module(name)))
+            if not models:
+                raise ValueError(f"module {name!r} defines no event type; name the module that does")
+            found |= dict.fromkeys(models)
         return cls(found)
 
     def find(self, event_type: str) -> EventInfo | None:

@@ -7,8 +7,8 @@ ledger and may be repeated or, if a worker dies at that moment, missing: the led
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -16,8 +16,7 @@ from pydantic_core import to_json
 CONTENT_TYPE = "application/cloudevents-batch+json"
 
 
-@dataclass(frozen=True, slots=True)
-class StatusChange:
+class StatusChange(NamedTuple):
     """What became of one delivery. `id` is unique per delivery, attempt and state."""
 
     delivery_id: UUID

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -44,6 +45,10 @@ def run(
     settings = load_settings()
     log.configure(settings.log_level, settings.log_format)
     process = Process(settings, chosen, [name for name in channels.split(",") if name])
+    # What stands now stands for ever: keep the collector from walking it again and again amid the sends.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
     _run_loop(run_until_signal(process))
 
 
@@ -181,11 +186,22 @@ def _run_loop(work: Coroutine[Any, Any, T]) -> T:
 
 def main() -> None:
     """The entry point: errors that an operator can mend are printed as they are, without a traceback."""
+    problems: list[str] = []
     try:
         app()
-    except KabarError as error:
-        typer.secho(f"kabar: {error}", fg="red", err=True)
+    except* KabarError as group:
+        problems = [str(error) for error in _leaves(group)]
+    if problems:
+        typer.secho("\n".join(f"kabar: {problem}" for problem in dict.fromkeys(problems)), fg="red", err=True)
         sys.exit(2)
+
+
+def _leaves(group: BaseExceptionGroup[KabarError]) -> Iterator[KabarError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, DirectoryPath, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -17,6 +18,7 @@ from worker.core.outcome import UnsurePolicy
 from worker.errors import SettingsInvalid
 
 PREFIX = "KABAR_"
+_LAST_PORT = 65_535
 TOOLING = frozenset({"KABAR_CACHE", "KABAR_HOME", "KABAR_PG_BIN", "KABAR_REQUIRE_RABBITMQ"})
 """Variables of the development commands: no settings of a worker, and no mistakes either."""
 
@@ -30,6 +32,13 @@ def _pairs(value: object) -> object:
         return value
     parts = [part.partition("=") for part in value.split(",") if part.strip()]
     return {name.strip(): policy.strip() for name, _, policy in parts}
+
+
+def _has_ports(url: str) -> bool:
+    """Every host of the URL, for PostgreSQL takes several, has no port or a number."""
+    hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
+    ports = (host.rpartition("]")[2].partition(":")[2] for host in hosts)
+    return all(not port or (port.isdecimal() and 0 < int(port) <= _LAST_PORT) for port in ports)
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -48,7 +57,7 @@ class Settings(BaseSettings):
     )
     database_url: SecretStr = Field(description="PostgreSQL, as postgresql://user:password@host:port/database")
     channels: Channels = Field(
-        ("inbox",), description="the channels this deployment delivers on: inbox, email, telegram, slack"
+        ("inbox",), min_length=1, description="the channels this deployment delivers on: inbox, email, telegram, slack"
     )
     attempt_limit: int = Field(8, ge=1, le=50, description="how often one delivery is tried before it is dead")
     on_unsure: Policies = Field(
@@ -91,15 +100,23 @@ class Settings(BaseSettings):
     @classmethod
     def _amqp(cls, value: SecretStr) -> SecretStr:
         for url in value.get_secret_value().split(","):
-            if not url.strip().startswith(("amqp://", "amqps://")):
+            if not url.strip().startswith(("amqp://", "amqps://")) or not _has_ports(url.strip()):
                 raise ValueError("expected amqp://user:password@host:5672/vhost, or amqps://")
         return value
 
     @field_validator("database_url")
     @classmethod
     def _database(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        url = value.get_secret_value()
+        if not url.startswith(("postgresql://", "postgres://")) or not _has_ports(url):
             raise ValueError("expected postgresql://user:password@host:5432/database")
+        return value
+
+    @field_validator("telegram_api_url", "slack_api_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")) or not _has_ports(value):
+            raise ValueError("expected https://host, or http://host:port")
         return value
 
     @field_validator("channels")

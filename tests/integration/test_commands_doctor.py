@@ -118,13 +118,17 @@ async def test_wrong_passwords_are_told_from_services_that_are_away(database_url
 async def test_a_wrong_setting_is_the_first_thing_it_says() -> None:
     """Without settings nothing else can be checked; every variable at fault is named."""
     answer = await kabar({"KABAR_DATABASE_URL": "mysql://u:hidden@h/x", "KABAR_CHANELS": "inbox"}, "doctor")
+    ports = {"KABAR_AMQP_URL": "amqp://u:hidden@h:5o72/", "KABAR_DATABASE_URL": "postgresql://u:hidden@h:70000/x"}
+    unreadable = await kabar(ports, "doctor")
     lacking = await kabar(AWAY | {"KABAR_CHANNELS": "telegram"}, "doctor")
 
     assert answer.code == lacking.code == 1
     for name in ("KABAR_AMQP_URL is not set", "KABAR_DATABASE_URL: expected", "KABAR_CHANELS is no setting"):
         assert name in answer.out
     assert "KABAR_TELEGRAM_TOKEN is not set" in lacking.out
-    assert "hidden" not in answer.out
+    for name in ("KABAR_AMQP_URL: expected", "KABAR_DATABASE_URL: expected"):
+        assert name in unreadable.out
+    assert "hidden" not in answer.out + unreadable.out
 
 
 async def test_a_provider_that_rejects_us_is_named(database_url: str, rabbitmq_url: str) -> None:

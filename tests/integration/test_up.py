@@ -52,13 +52,18 @@ class Running:
         return self.process.returncode, printed.decode(), complaint.decode()
 
 
-async def start(home: Path, *options: str, **environment: str) -> Process:
-    """Start `kabar up --json` with a home of its own and none of the caller's settings."""
+def environment_in(home: Path, **more: str) -> dict[str, str]:
+    """Answer an environment with a home of its own and none of the caller's settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("KABAR_", "XDG_"))}
+    return inherited | {"HOME": str(home)} | more
+
+
+async def start(home: Path, *options: str, **environment: str) -> Process:
+    """Start `kabar up --json`."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "worker.cli", "up", "--json", *options),
         cwd=CHECKOUT,
-        env=inherited | {"HOME": str(home)} | environment,
+        env=environment_in(home, **environment),
         stdout=PIPE,
         stderr=PIPE,
         start_new_session=True,
@@ -149,15 +154,12 @@ async def test_what_any_program_publishes_arrives_and_ctrl_c_leaves_nothing_behi
 def test_a_terminal_shows_where_to_look_and_what_happens(tmp_path: Path) -> None:
     """Whoever tries Kabar in a terminal sees addresses and figures, not a wall of logs."""
     ours, theirs = pty.openpty()
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("KABAR_", "XDG_"))}
-    size = {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+    environment = environment_in(tmp_path, TERM="xterm-256color", COLUMNS="120", LINES="40")
     command = [sys.executable, "-m", "worker.cli", "up"]
-    with subprocess.Popen(
-        command, cwd=CHECKOUT, env=inherited | size | {"HOME": str(tmp_path)}, stdout=theirs, stderr=theirs
-    ) as process:
+    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown = b""
-        while b"stream.started" not in shown and b"live" not in shown:  # a sample's message, by its title or type
+        while not any(person in shown for person in (b"budi", b"citra", b"daniel", b"elena")):  # whom messages are for
             shown += os.read(ours, 65_536)
         process.send_signal(signal.SIGINT)
         with suppress(OSError):  # what reading a terminal gives whose other side is closed

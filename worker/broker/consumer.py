@@ -20,13 +20,15 @@ ORIGINAL_KEY = "x-kabar-routing-key"
 """Carries the routing key of a message that was moved to another queue."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Received:
     """A message that is ours until it is settled on the channel it came by."""
 
     message: RawMessage
     tag: int
     channel: AbstractChannel
+    is_rejected: bool = False
+    """Settled already: to acknowledge it too would cost the channel."""
 
 
 class Inbox:
@@ -110,8 +112,16 @@ async def ack(received: Received, *, multiple: bool = False) -> None:
         return
 
 
+async def ack_all(batch: Sequence[Received]) -> None:
+    """Acknowledge a batch and all of its channel before it, but for what was rejected."""
+    last = next((received for received in reversed(batch) if not received.is_rejected), None)
+    if last is not None:
+        await ack(last, multiple=True)
+
+
 async def reject(received: Received) -> None:
     """Send a message to its queue's dead-letter exchange, as it is. Silent where the channel is gone."""
+    received.is_rejected = True
     try:
         await received.channel.basic_reject(received.tag, requeue=False, wait=False)
     except BROKER_ERRORS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -52,7 +52,7 @@ class DeadLetter:
 
 def read_dead(message: RawMessage) -> DeadLetter:
     """Read a message from a dead queue."""
-    message = replace(message, routing_key=_first_key(message))
+    message = message._replace(routing_key=_first_key(message))
     headers = message.headers
     reason, remedy = _text(headers.get(CODE)), _text(headers.get(REMEDY))
     if not reason:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha1
+from types import MappingProxyType
+from typing import NamedTuple
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -17,22 +19,20 @@ _VERSION_5 = 0x50008000000000000000
 EVENT_SPACE = UUID("6b616261-7200-5000-8000-000000000001")
 
 
-@dataclass(frozen=True, slots=True)
-class RawMessage:
+class RawMessage(NamedTuple):
     """One message as the broker gave it. `deliveries_before`: how often it was handed out and came back unsettled."""
 
     body: bytes
     routing_key: str
     content_type: str = ""
-    headers: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, object] = MappingProxyType({})
     message_id: str | None = None
     timestamp: datetime | None = None
     app_id: str | None = None
     deliveries_before: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """An event that passed every check. `key` is derived from source and id; `data` is the payload as JSON values."""
 
     key: UUID

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from schemas.catalogue import Lane
@@ -48,8 +49,7 @@ class ChannelRule:
     needs_address: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Send it: the delivery is ready."""
 
     lane: Lane
@@ -65,8 +65,7 @@ class Skip:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedDelivery:
+class PlannedDelivery(NamedTuple):
     """One notification on one channel to one address."""
 
     id: UUID
@@ -75,8 +74,7 @@ class PlannedDelivery:
     decision: Plan | Skip
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedNotification:
+class PlannedNotification(NamedTuple):
     """One event for one person on one route."""
 
     id: UUID
@@ -86,8 +84,7 @@ class PlannedNotification:
     deliveries: tuple[PlannedDelivery, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """All that follows from one event. `reason` says why where no notification follows."""
 
     event: Event

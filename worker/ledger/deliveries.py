@@ -14,8 +14,7 @@ from worker.ledger.connection import Ledger, Record, statement
 from worker.ledger.intake import Ready
 
 
-@dataclass(frozen=True, slots=True)
-class Leased:
+class Leased(NamedTuple):
     """A delivery that is ours until its lease runs out, with all that rendering and reporting need."""
 
     id: UUID
@@ -59,8 +58,7 @@ class Ended:
     traceparent: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What is to be written of one leased delivery. `delay_seconds` counts from the database's now."""
 
     id: UUID
@@ -126,14 +124,9 @@ async def settle(ledger: Ledger, settlements: Sequence[Settlement], shown: Seque
 
     What is `shown` stands in the inbox exactly when its delivery is `sent`.
     """
-    columns = [
-        (s.id, s.token, s.state, s.reason, s.detail, s.delay_seconds, s.gives_back, s.resends, s.reference, s.outcome,
-         s.duration_ms, s.suppresses, s.fingerprint)
-        for s in settlements
-    ]  # fmt: skip
     rows = await ledger.fetch(
         statement("settle"),
-        *zip(*columns, strict=True),
+        *zip(*settlements, strict=True),
         *(zip(*shown, strict=True) if shown else [()] * 6),
     )
     return {row["id"]: row["state"] for row in rows}

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
 import orjson
 
 from worker.core.plan import Address, Facts, Person
@@ -14,6 +15,7 @@ from worker.ledger.connection import Ledger, Record, statement
 
 ROLE_LIMIT = 5000
 """How many people of one role a single event can reach."""
+_WRITERS = 0x70656F706C65  # "people": the advisory lock of whoever changes the directory
 
 
 async def read_facts(ledger: Ledger, persons: Collection[str], roles: Collection[str]) -> Facts:
@@ -73,10 +75,18 @@ DirectoryChange = PersonChange | PersonRemoval | PreferenceChange
 async def apply_changes(ledger: Ledger, changes: Iterable[DirectoryChange]) -> None:
     """Apply changes in their order; one older than what is known is ignored. Safe to call twice with the same.
 
-    Neighbours of one kind about different people share a statement.
+    Neighbours of one kind about different people share a statement; all of it is one transaction.
     """
-    for kind, run in _runs(changes):
-        await ledger.fetch(statement(kind), orjson.dumps(run).decode())
+    runs = [(kind, orjson.dumps(run).decode()) for kind, run in _runs(changes)]
+
+    async def work(connection: asyncpg.pool.PoolConnectionProxy[Record]) -> None:
+        # One writer at a time: a statement that waited for another's person would not see the addresses that the
+        # other gave, and would leave them beside its own.
+        await connection.fetch("SELECT pg_advisory_xact_lock($1)", _WRITERS)
+        for kind, run in runs:
+            await connection.fetch(statement(kind), run)
+
+    await ledger.transact(work)
 
 
 def _runs(changes: Iterable[DirectoryChange]) -> Iterable[tuple[str, list[DirectoryChange]]]:

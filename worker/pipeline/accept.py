@@ -192,6 +192,8 @@ def _flaw_in(attributes: Mapping[str, object]) -> Rejected | None:
                 parts = value.items()
             case list():
                 parts = enumerate(value)
+            case _:
+                pass
         for name, part in parts:
             inside = f"{path}.{name}".lstrip(".").replace("\x00", "")
             if isinstance(name, str) and "\x00" in name:

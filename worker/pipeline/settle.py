@@ -12,7 +12,7 @@ The life of a delivery that does not succeed at once:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from worker.channels.base import Abilities
 from worker.channels.inbox import InboxMessage
@@ -23,8 +23,7 @@ from worker.ledger.connection import Ledger
 from worker.ledger.deliveries import Leased, Settlement, Shown
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(NamedTuple):
     """A leased delivery and what its channel answered. `jitter` is in [0, 1); `shown` is what the inbox is to show."""
 
     leased: Leased

@@ -7,7 +7,7 @@ the newest announcements are kept, up to a limit, and the older dropped.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -38,6 +38,7 @@ class Announcer:
 
     def add_settled(self, written: Sequence[tuple[Tried, str]]) -> None:
         """Announce what a courier brought to an end or to rest."""
+        self._count((tried.leased.channel, state) for tried, state in written)
         for tried, state in written:
             leased = tried.leased
             if not isinstance(tried.outcome, Sent):
@@ -50,8 +51,9 @@ class Announcer:
                 )
             )  # fmt: skip
 
-    def add_ended(self, ended: Iterable[Ended]) -> None:
+    def add_ended(self, ended: Sequence[Ended]) -> None:
         """Announce what ended on looking again, at lease or by the timer."""
+        self._count((one.channel, one.state) for one in ended)
         for one in ended:
             self._add(
                 StatusChange(
@@ -86,8 +88,11 @@ class Announcer:
                 self._arrived.set()
                 await asyncio.sleep(0.5)
 
+    def _count(self, ends: Iterable[tuple[str, str]]) -> None:
+        for (channel, state), number in Counter(ends).items():
+            metrics.outcomes.labels(channel, state).inc(number)
+
     def _add(self, change: StatusChange) -> None:
-        metrics.outcomes.labels(change.channel, change.state).inc()
         self._waiting.append(change)
         self._arrived.set()
 

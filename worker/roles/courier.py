@@ -12,8 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -45,8 +44,7 @@ JOB_PREFETCH = 4
 _log = structlog.get_logger("courier")
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
+class _Ready(NamedTuple):
     """A delivery to be sent; `message` is its channel's own. `begin_by` is on the monotonic clock."""
 
     leased: Leased

@@ -17,7 +17,7 @@ from schemas.catalogue import Catalogue, Lane
 from schemas.events.directory import PersonChanged, PersonRemoved, PreferenceChanged
 from schemas.status import StatusChange
 from worker import metrics
-from worker.broker.consumer import ORIGINAL_KEY, Inbox, Received, ack, reject
+from worker.broker.consumer import ORIGINAL_KEY, Inbox, Received, ack, ack_all, reject
 from worker.broker.publisher import Publisher, until_published
 from worker.broker.topology import DEAD_LETTER, SUSPECT, intake_queue
 from worker.core.dead_letter import CODE, FIELD, PLACE, REMEDY
@@ -70,7 +70,7 @@ class Intake:
                 batch = await self._without_suspects(batch)
             if batch:
                 await self._process(batch)
-                await ack(batch[-1], multiple=True)
+                await ack_all(batch)
 
     async def _without_suspects(self, batch: list[Received]) -> list[Received]:
         suspects = [one for one in batch if one.message.deliveries_before >= _RETURNS_OF_A_SUSPECT]
@@ -176,10 +176,11 @@ def _directory_change(event: Event) -> Iterator[DirectoryChange]:
 def _count(decisions: Sequence[Decision]) -> list[StatusChange]:
     """Count plans and skips; answers the skips, to be announced."""
     skipped = []
+    planned: Counter[tuple[str, str]] = Counter()
     for decision, notification in ((one, two) for one in decisions for two in one.notifications):
         for delivery in notification.deliveries:
             if isinstance(delivery.decision, Plan):
-                metrics.planned.labels(delivery.channel, delivery.decision.lane).inc()
+                planned[delivery.channel, delivery.decision.lane] += 1
                 continue
             reason = delivery.decision.reason
             metrics.skips.labels(delivery.channel, reason).inc()
@@ -190,6 +191,8 @@ def _count(decisions: Sequence[Decision]) -> list[StatusChange]:
                     delivery.channel, "skipped", reason, 0, event.traceparent,
                 )
             )  # fmt: skip
+    for labels, number in planned.items():
+        metrics.planned.labels(*labels).inc(number)
     return skipped
 
 

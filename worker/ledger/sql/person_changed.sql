@@ -22,7 +22,8 @@ WITH input AS (
     ORDER BY person_id, channel, a.address, a.position
 ), gone AS (
     DELETE FROM addresses a USING channel c
-    WHERE a.person_id = c.person_id AND a.channel = c.channel AND NOT c.list ? a.address
+    WHERE a.person_id = ANY(ARRAY(SELECT person_id FROM channel))  -- said for the index: else all addresses are read
+      AND a.person_id = c.person_id AND a.channel = c.channel AND NOT c.list ? a.address
 )
 INSERT INTO addresses (person_id, channel, address, position)
 SELECT person_id, channel, address, position FROM given

@@ -10,6 +10,6 @@ WITH input AS (
     WHERE p.changed_at <= excluded.changed_at
     RETURNING id
 ), unreachable AS (
-    DELETE FROM addresses WHERE person_id IN (SELECT id FROM applied)
+    DELETE FROM addresses WHERE person_id = ANY(ARRAY(SELECT id FROM applied))
 )
-DELETE FROM preferences WHERE person_id IN (SELECT id FROM applied)
+DELETE FROM preferences WHERE person_id = ANY(ARRAY(SELECT id FROM applied))

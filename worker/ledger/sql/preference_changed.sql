@@ -1,7 +1,9 @@
--- Preferences set or (enabled null) forgotten, as a JSON array; one older than what is known is ignored.
+-- Preferences set or (enabled null) forgotten, as a JSON array; one older than what is known is ignored,
+-- and so is one of somebody who was removed since.
 WITH input AS (
     SELECT * FROM jsonb_to_recordset($1::jsonb)
         AS i (person_id text, at timestamptz, scope text, channel text, enabled boolean)
+    WHERE NOT EXISTS (SELECT FROM people p WHERE p.id = i.person_id AND p.removed_at IS NOT NULL AND p.changed_at >= i.at)
 ), forgotten AS (
     DELETE FROM preferences p USING input i
     WHERE i.enabled IS NULL AND p.person_id = i.person_id AND p.scope = i.scope AND p.channel = i.channel
