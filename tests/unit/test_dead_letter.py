@@ -182,6 +182,7 @@ HEADER_VALUES = st.recursive(
         message_id=st.none() | st.text(max_size=40),
         timestamp=st.none() | st.datetimes(timezones=st.just(UTC)),
         app_id=st.none() | st.text(max_size=40),
+        deliveries_before=st.just(0),
     )
 )
 def test_whatever_died_can_be_kept_and_sent_again(message: RawMessage) -> None:

@@ -32,12 +32,12 @@ def test_every_queue_has_its_arguments_and_there_are_no_others() -> None:
     """Quorum queues that lose nothing: full ones refuse, rejected messages go to the dead letters at least once."""
     lanes = ("urgent", "normal", "bulk")
 
-    assert ARGUMENTS == (
+    assert (
         {f"kabar.intake.{lane}": work("intake", 20) for lane in lanes}
         | {f"kabar.deliver.{channel}.{lane}": work("deliver", 20) for channel in CHANNELS for lane in lanes}
         | {"kabar.suspect": work("intake", 5)}
         | {"kabar.dead.intake": DEAD, "kabar.dead.deliver": DEAD}
-    )
+    ) == ARGUMENTS
 
 
 def test_the_exchanges_are_those_that_services_are_told_of() -> None:

@@ -17,6 +17,8 @@ import structlog
 from aiormq.abc import AbstractConnection
 from yarl import URL
 
+from worker.broker.decoding import read_leniently
+
 _log = structlog.get_logger("broker")
 _CONNECT_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -29,6 +31,7 @@ class Link:
     def __init__(
         self, urls: Sequence[str], purpose: str, set_up: Callable[[AbstractConnection], Awaitable[None]]
     ) -> None:
+        read_leniently()
         self._urls = [_with_heartbeat(url) for url in urls]
         self._purpose = purpose
         self._set_up = set_up

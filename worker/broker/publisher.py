@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import aiormq
@@ -15,11 +16,12 @@ from schemas.catalogue import Lane
 from schemas.jobs import MAX_JOB_DELIVERIES, Job
 from worker.broker.connection import BROKER_ERRORS, Link
 from worker.broker.topology import DELIVER, STATUS
-from worker.core.message import RawMessage
+from worker.core.message import UNREADABLE_TIME, RawMessage
 from worker.errors import BrokerAway
 
 _TIMEOUT_SECONDS = 5.0
 _IN_FLIGHT = 256
+_LARGEST_FLOAT = 3.4e38
 
 
 class Publisher:
@@ -52,10 +54,10 @@ class Publisher:
         """Publish a message as it came, with these headers instead of its own."""
         properties = commands.Basic.Properties(
             content_type=message.content_type or None,
-            headers=dict(headers),  # type: ignore[arg-type]  # pamqp encodes what pamqp decoded
+            headers={name: _encodable(value) for name, value in headers.items()},
             delivery_mode=2,
             message_id=message.message_id,
-            timestamp=message.timestamp,
+            timestamp=None if message.timestamp is UNREADABLE_TIME else message.timestamp,
             app_id=message.app_id,
         )
         await self._send(exchange, routing_key, message.body, properties, mandatory=True)
@@ -111,6 +113,21 @@ class Publisher:
         except BROKER_ERRORS as error:
             raise BrokerAway(f"the depth of {queue} cannot be read ({type(error).__name__})") from error
         return declared.message_count or 0
+
+
+def _encodable(value: Any) -> Any:
+    """Give a header's value as pamqp can write it: bytes as a byte array, and no number beyond single precision."""
+    match value:
+        case bytes():
+            return bytearray(value)
+        case float() if abs(value) > _LARGEST_FLOAT:
+            return str(value)
+        case dict():
+            return {name: _encodable(part) for name, part in value.items()}
+        case list():
+            return [_encodable(part) for part in value]
+        case _:
+            return value
 
 
 async def until_published(publish: Callable[[], Awaitable[None]]) -> None:

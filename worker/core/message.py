@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha1
 from types import MappingProxyType
 from typing import NamedTuple
@@ -17,6 +17,10 @@ from schemas.catalogue import EventData, EventInfo, Priority
 _VERSION_AND_VARIANT = 0xF000C000000000000000
 _VERSION_5 = 0x50008000000000000000
 EVENT_SPACE = UUID("6b616261-7200-5000-8000-000000000001")
+UNREADABLE_TIME = datetime.max.replace(tzinfo=UTC)
+"""Stands for a timestamp of AMQP that lies beyond the last year."""
+UNREADABLE_HEADERS = "x-kabar-unreadable"
+"""The only header of a message whose headers could not be read."""
 
 
 class RawMessage(NamedTuple):

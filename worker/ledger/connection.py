@@ -1,4 +1,4 @@
-"""The way to PostgreSQL: a pool, the named statements, and what to do while the database is away.
+"""The way to PostgreSQL: connections, the named statements, and what to do while the database is away.
 
 Knows nothing of events or deliveries. An outage is waited out here, so that callers neither lose work nor spend
 attempts on it.
@@ -11,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.resources import files
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import asyncpg
 import structlog
@@ -20,11 +20,22 @@ from worker.errors import ServiceUnavailable
 
 T = TypeVar("T")
 Record = asyncpg.Record
+Connection: TypeAlias = "asyncpg.Connection[Record]"
 
 _log = structlog.get_logger("ledger")
 # Classes of SQLSTATE that say "not now": connection, resources, operator intervention, system, read-only, rollback.
 _OUTAGE_CLASSES = ("08", "53", "57", "58", "25006", "40")
 _COMMAND_SECONDS = 20.0
+_SESSION = {
+    "application_name": "kabar",
+    "jit": "off",
+    # The plans do not depend on the arguments, and planning a statement anew costs more than running it.
+    "plan_cache_mode": "force_generic_plan",
+    # Every statement finds its rows by an index. Plans are cached for the life of a connection, and one made while a
+    # table was still empty would read the whole of it for ever.
+    "enable_seqscan": "off",
+    "idle_in_transaction_session_timeout": "30s",
+}
 
 
 @cache
@@ -38,52 +49,69 @@ class Ledger:
 
     def __init__(self, url: str, *, connections: int = 8) -> None:
         self._url = url
-        self._connections = connections
-        self._pool: asyncpg.Pool[Record] | None = None
+        self._free = asyncio.Semaphore(connections)
+        self._idle: list[Connection] = []
+        self._is_open = False
         self.outage: str = ""
         """Why the database cannot be used right now; '' while it can."""
 
     async def open(self) -> None:
-        """Make the pool. Connects on first use, so a database that is away does not stop a process from starting."""
-        self._pool = await asyncpg.create_pool(
-            self._url,
-            min_size=0,
-            max_size=self._connections,
-            command_timeout=_COMMAND_SECONDS,
-            timeout=_COMMAND_SECONDS,
-            reset=_nothing_to_reset,
-            server_settings={
-                "application_name": "kabar",
-                "jit": "off",
-                # Every statement finds its rows by an index. Plans are cached for the life of a connection, and one
-                # made while a table was still empty would read the whole of it for ever.
-                "enable_seqscan": "off",
-                "idle_in_transaction_session_timeout": "30s",
-            },
-        )
+        """Allow statements. Connects on first use, so a database that is away does not stop a process from starting."""
+        self._is_open = True
 
     async def aclose(self) -> None:
         """Close all connections. Safe to call twice."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
+        self._is_open = False
+        idle, self._idle = self._idle, []
+        for connection in idle:
             try:
-                await asyncio.wait_for(pool.close(), 5)
-            except TimeoutError:
-                pool.terminate()
+                await connection.close(timeout=5)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection.terminate()
 
     async def fetch(self, query: str, *arguments: object) -> list[Record]:
         """Run one statement in its own transaction and answer its rows. Raises what asyncpg raises."""
-        if self._pool is None:
-            raise ServiceUnavailable("the ledger is not open")
-        async with self._pool.acquire() as connection:
-            return await connection.fetch(query, *arguments)
+        return await self._on_connection(lambda connection: connection.fetch(query, *arguments))
 
-    async def transact(self, work: Callable[[asyncpg.pool.PoolConnectionProxy[Record]], Awaitable[T]]) -> T:
+    async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Run several statements in one transaction."""
-        if self._pool is None:
+
+        async def in_transaction(connection: Connection) -> T:
+            async with connection.transaction():
+                return await work(connection)
+
+        return await self._on_connection(in_transaction)
+
+    async def _on_connection(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Lend a connection, the last used first. One that was left in the middle of something is not used again.
+
+        Not asyncpg's own pool: that starts a task and asks the server to reset the session at each return.
+        """
+        if not self._is_open:
             raise ServiceUnavailable("the ledger is not open")
-        async with self._pool.acquire() as connection, connection.transaction():
-            return await work(connection)
+        async with self._free:
+            connection = self._idle.pop() if self._idle else await self._connect()
+            try:
+                result = await work(connection)
+            except asyncpg.PostgresError:
+                self._take_back(connection)
+                raise
+            except BaseException:
+                connection.terminate()
+                raise
+            self._take_back(connection)
+            return result
+
+    def _take_back(self, connection: Connection) -> None:
+        if connection.is_closed() or not self._is_open:
+            connection.terminate()
+        else:
+            self._idle.append(connection)
+
+    async def _connect(self) -> Connection:
+        return await asyncpg.connect(
+            self._url, command_timeout=_COMMAND_SECONDS, timeout=_COMMAND_SECONDS, server_settings=_SESSION
+        )
 
     async def persist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Repeat idempotent work until the database has done it. Only outages are waited out; bugs are raised."""
@@ -109,12 +137,10 @@ class Ledger:
         self.outage = f"the database is away ({type(error).__name__})"
 
 
-async def _nothing_to_reset(_: object) -> None:
-    """Spare each release a round trip: nothing here leaves locks, cursors or settings behind in a session."""
-
-
 def is_outage(error: BaseException) -> bool:
     """Say whether an error means that the database is away or overloaded, and not that the work is wrong."""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return True  # a migration changed a table under a prepared statement; asyncpg prepares it anew
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(_OUTAGE_CLASSES)
     if isinstance(error, asyncpg.InterfaceError):

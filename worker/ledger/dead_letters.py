@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
-import asyncpg
-
 from schemas.catalogue import Lane
 from worker.core.dead_letter import DeadLetter
-from worker.ledger.connection import Ledger, Record, statement
+from worker.ledger.connection import Connection, Ledger, Record, statement
 from worker.ledger.intake import Ready
 
 
@@ -46,7 +44,7 @@ async def replay_delivery(ledger: Ledger, letter: Record, actor: str, attempts: 
     Empty, and nothing changed: the delivery is not dead any more, or has expired.
     """
 
-    async def work(connection: asyncpg.pool.PoolConnectionProxy[Record]) -> list[Ready]:
+    async def work(connection: Connection) -> list[Ready]:
         rows = await connection.fetch(statement("dead_replay_delivery"), letter["delivery_id"], attempts)
         if rows:
             closing = _resolving(letter, "replayed", actor, f"{attempts} more attempts")

@@ -7,11 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import asyncpg
 import orjson
 
 from worker.core.plan import Address, Facts, Person
-from worker.ledger.connection import Ledger, Record, statement
+from worker.ledger.connection import Connection, Ledger, Record, statement
 
 ROLE_LIMIT = 5000
 """How many people of one role a single event can reach."""
@@ -79,7 +78,7 @@ async def apply_changes(ledger: Ledger, changes: Iterable[DirectoryChange]) -> N
     """
     runs = [(kind, orjson.dumps(run).decode()) for kind, run in _runs(changes)]
 
-    async def work(connection: asyncpg.pool.PoolConnectionProxy[Record]) -> None:
+    async def work(connection: Connection) -> None:
         # One writer at a time: a statement that waited for another's person would not see the addresses that the
         # other gave, and would leave them beside its own.
         await connection.fetch("SELECT pg_advisory_xact_lock($1)", _WRITERS)

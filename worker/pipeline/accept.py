@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from schemas.catalogue import Catalogue, EventInfo
 from schemas.envelope import BATCH, MAX_BODY_BYTES, MAX_HEADER_BYTES, STRUCTURED, Envelope, audience_entries
-from worker.core.message import Event, RawMessage, Rejected, event_key
+from worker.core.message import UNREADABLE_HEADERS, UNREADABLE_TIME, Event, RawMessage, Rejected, event_key
 
 _PREFIXES = ("cloudEvents:", "cloudEvents_", "ce-")
 _JSON_TYPES = ("", "application/json", "text/json")
@@ -61,6 +61,10 @@ def _attributes(message: RawMessage) -> dict[str, object] | Rejected:
         )
     if _size_of(message.headers) > MAX_HEADER_BYTES:
         return Rejected("headers_too_large", "headers", f"at most {MAX_HEADER_BYTES} bytes of headers")
+    if UNREADABLE_HEADERS in message.headers:
+        return Rejected(
+            "headers_unreadable", "headers", "a name is not UTF-8, or the table is broken; see AMQP 4.2.5.5"
+        )
     content_type = message.content_type.partition(";")[0].strip().lower()
     if content_type == BATCH:
         return Rejected("content_type", "content_type", "publish one event a message, as application/cloudevents+json")
@@ -77,6 +81,8 @@ def _attributes(message: RawMessage) -> dict[str, object] | Rejected:
     if not isinstance(document, dict):
         return Rejected("not_json", "body", "the body must be a JSON object")
     attributes = document if content_type == STRUCTURED else _binary(message, document) or _plain(message, document)
+    if attributes.get("time") is UNREADABLE_TIME:
+        return Rejected("time_invalid", "time", "the timestamp lies beyond the year 9999; it counts seconds, not less")
     return _flaw_in(attributes) or attributes if _may_have_flaw(message) else attributes
 
 

@@ -34,7 +34,7 @@ from worker.roles.announcer import Announcer
 BATCH = 256
 PREFETCH = 2 * BATCH
 _RETURNS_OF_A_SUSPECT = 2
-_MAX_HEADER_ROOM = 100 * 1024
+_MAX_HEADER_ROOM = 64 * 1024
 _log = structlog.get_logger("intake")
 
 
@@ -146,7 +146,7 @@ class Intake:
             "event.rejected", reason=rejected.code, field=rejected.field,
             event_id=rejected.event_id or received.message.message_id, event_type=rejected.event_type,
         )  # fmt: skip
-        if len(str(received.message.headers)) > _MAX_HEADER_ROOM:
+        if len(str(received.message.headers).encode(errors="replace")) > _MAX_HEADER_ROOM:
             await reject(received)
             return
         reason = {CODE: rejected.code, FIELD: rejected.field, REMEDY: rejected.remedy, PLACE: place}

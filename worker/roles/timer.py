@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -146,7 +147,8 @@ class Timer:
                 await self._publish_again(job)
 
     async def _bury_job(self, received: Received) -> None:
-        letter = read_dead(received.message)
+        remedy = "no Kabar of this version wrote it: see who publishes to kabar.deliver"
+        letter = replace(read_dead(received.message), stage="lease", reason="job_malformed", remedy=remedy)
         await self._ledger.persist(lambda: bury(self._ledger, [letter], "job"))
 
     async def _publish_again(self, job: Job) -> None:

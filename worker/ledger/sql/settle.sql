@@ -23,7 +23,7 @@ WITH verdict AS (
     FROM verdict v
     WHERE d.id = v.id AND d.token = v.token
       AND (d.state = 'leased'
-           OR (v.outcome = 'sent' AND d.reason = 'lease_ran_out' AND d.state IN ('waiting', 'queued', 'unsure')))
+           OR (v.outcome = 'sent' AND d.reason = 'lease_ran_out' AND d.state IN ('waiting', 'queued', 'unsure', 'expired')))
     RETURNING d.id, d.event_key, d.person_id, d.channel, d.address, d.state, d.attempt, v.reason, v.detail,
               v.outcome, v.duration_ms, v.suppresses, v.fingerprint
 ), tried AS (
