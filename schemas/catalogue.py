@@ -51,17 +51,23 @@ LANE_OF: dict[Priority, Lane] = {
 }
 
 
+AudienceKind = Literal["user", "admins", "envelope", "followers", "participants", "everyone"]
+
+
 class Route:
     """One audience of an event type, with its own text, priority and channels.
 
-    `audience`: `user` (the payload's `user_id`), `admins` (everyone with role admin), or `envelope` (only whom the
-    event's own `audience` attribute names). `channels`: the default channels before preferences, in order.
+    `audience`: `user` (the payload's `user_id`), `admins` (everyone with role admin), `followers` (of the `topic`, such
+    as GROUP, that the payload's `<topic>_id` names), `participants` (the other members of a room), `everyone`, or
+    `envelope` (only whom the event's own `audience` attribute names). `channels`: the default channels before
+    preferences, in order.
     """
 
-    __slots__ = ("audience", "channels", "priority")
+    __slots__ = ("audience", "channels", "priority", "topic")
 
-    def __init__(self, audience: Literal["user", "admins", "envelope"], priority: Priority, channels: str) -> None:
+    def __init__(self, audience: AudienceKind, priority: Priority, channels: str, *, topic: str = "") -> None:
         self.audience = audience
+        self.topic = topic
         self.priority = priority
         self.channels = tuple(dict.fromkeys(channels.split()))
 

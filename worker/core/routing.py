@@ -29,3 +29,16 @@ def audience_of(event: Event, route: Route) -> Audience:
             return Audience(roles=(ADMIN_ROLE,))
         case "envelope":
             return Audience(persons=tuple(dict.fromkeys(getattr(event.payload, "user_ids", None) or ())))
+        case "followers" | "participants" | "everyone":
+            return Audience()  # `unresolved` says so
+
+
+def unresolved(event: Event) -> str:
+    """Answer the audience of the event's first route where only the producer can say who that is, and did not.
+
+    Who follows a topic or sits in a room is not in the ledger: the event names them in its `audience`.
+    """
+    if not event.info.routes or event.persons is not None:
+        return ""
+    kind = event.info.routes[0].audience
+    return kind if kind in {"followers", "participants", "everyone"} else ""

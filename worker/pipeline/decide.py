@@ -24,7 +24,7 @@ from worker.core.plan import (
     notification_id,
 )
 from worker.core.preferences import objection
-from worker.core.routing import audience_of
+from worker.core.routing import audience_of, unresolved
 
 DIRECTORY = "directory"
 
@@ -42,6 +42,12 @@ def decide(
 def _decide_one(event: Event, facts: Facts, channels: Mapping[str, ChannelRule], now: datetime) -> Decision | Rejected:
     if not event.info.routes:
         return Decision(event, (), DIRECTORY)
+    kind = unresolved(event)
+    if kind:
+        return Rejected(
+            "audience_needed", "audience", f"name the {kind} in `audience`, as user:… or role:…",
+            event.id, event.type,
+        )  # fmt: skip
     crowded = _crowded_role(event, facts)
     if crowded:
         return Rejected(
