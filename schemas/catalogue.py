@@ -171,13 +171,19 @@ class Catalogue:
         yield from self._open
 
     def _add(self, info: EventInfo) -> None:
-        if any(known.type == info.type for known in self):
-            raise ValueError(f"event type {info.type!r} is defined twice; rename one of them")
+        for known in self:
+            if known.type == info.type:
+                both = f"by {_name_of(known.model)} and by {_name_of(info.model)}"
+                raise ValueError(f"event type {info.type!r} is defined twice, {both}; rename one of them")
         if info.type.endswith(".*"):
             self._open.append(info)
             self._open.sort(key=lambda known: -len(known.type))
         else:
             self._exact[info.type] = info
+
+
+def _name_of(model: type[EventData]) -> str:
+    return f"{model.__module__}.{model.__qualname__}"
 
 
 def _models_in(module: ModuleType) -> Iterator[type[EventData]]:

@@ -16,6 +16,7 @@ from worker.broker.publisher import Publisher
 from worker.broker.topology import declare, topology
 from worker.channels.base import Channel
 from worker.channels.inbox import InboxChannel
+from worker.core.editions import Editions
 from worker.core.outcome import UnsurePolicy
 from worker.core.plan import ChannelRule
 from worker.errors import SettingsInvalid
@@ -25,15 +26,18 @@ from worker.roles.announcer import Announcer
 from worker.roles.courier import Courier, inboxes_of
 from worker.roles.intake import Intake
 from worker.roles.settler import Settler
+from worker.roles.text_watch import TextWatch
 from worker.roles.timer import Timer
 from worker.settings import Settings
-from worker.texts import BUILT_IN, load_texts
+from worker.texts import BUILT_IN, read_sources
 
 Role = Literal["intake", "courier", "timer"]
 ROLES: tuple[Role, ...] = ("intake", "courier", "timer")
-BUILT_IN_EVENTS = tuple(
-    f"schemas.events.{name}" for name in ("stream", "billing", "order", "system", "custom", "directory")
-)
+_CATEGORIES = (
+    "stream", "video", "account", "strike", "billing", "system", "channel", "order", "promo", "music", "community",
+    "custom", "directory",
+)  # fmt: skip
+BUILT_IN_EVENTS = tuple(f"schemas.events.{name}" for name in _CATEGORIES)
 DRAIN_SECONDS = 23.0
 _log = structlog.get_logger("process")
 
@@ -44,6 +48,13 @@ def build_catalogue(settings: Settings) -> Catalogue:
         return Catalogue.of_modules((*BUILT_IN_EVENTS, *settings.event_modules))
     except (ImportError, ValueError, TypeError) as error:
         raise SettingsInvalid(f"KABAR_EVENT_MODULES: {error}") from error
+
+
+def build_editions(settings: Settings) -> Editions:
+    """Compile the texts' files: those that come with Kabar, and over them the deployment's own."""
+    return Editions.of_files(
+        source for folder in (BUILT_IN, *settings.template_dirs) for source in read_sources(folder)
+    )
 
 
 def build_channels(settings: Settings) -> dict[str, Channel[Any]]:
@@ -59,11 +70,15 @@ def build_channels(settings: Settings) -> dict[str, Channel[Any]]:
 
 def _email(settings: Settings) -> Channel[Any]:
     from worker.channels.email import EmailChannel  # noqa: PLC0415 - a process loads only the channels it has
+    from worker.channels.layout import Brand  # noqa: PLC0415 - as above
 
     url = _needed(settings.smtp_url.get_secret_value() if settings.smtp_url else None, "email", "KABAR_SMTP_URL")
     sender = _needed(settings.email_from, "email", "KABAR_EMAIL_FROM")
+    brand = Brand(
+        settings.brand_name, settings.brand_colour, settings.brand_logo_url or "", settings.settings_url or ""
+    )
     try:
-        return EmailChannel(url, sender, concurrency=settings.email_concurrency)
+        return EmailChannel(url, sender, concurrency=settings.email_concurrency, brand=brand)
     except ValueError as error:
         raise SettingsInvalid(f"KABAR_SMTP_URL or KABAR_EMAIL_FROM: {error}") from None
 
@@ -133,17 +148,19 @@ class Process:
         self._publisher = Publisher(settings.amqp_urls, declare_all)
         self._announcer = Announcer(self._publisher)
         self._settler = Settler(self.ledger, self._publisher, self._announcer)
+        self._texts = TextWatch(self.ledger, build_editions(settings) if "courier" in roles else None)
         self._intake = (
-            Intake(self.ledger, self._publisher, self._announcer, catalogue, rules) if "intake" in roles else None
+            Intake(self.ledger, self._publisher, self._announcer, catalogue, rules, self._texts)
+            if "intake" in roles
+            else None
         )
         self._timer = (
             Timer(self.ledger, self._publisher, self._announcer, tuple(self._channels)) if "timer" in roles else None
         )
         self._couriers: list[Courier] = []
         if "courier" in roles:
-            texts = load_texts(BUILT_IN, *settings.template_dirs)
             self._couriers = [
-                Courier(channel, self.ledger, self._settler, self._announcer, catalogue, texts)
+                Courier(channel, self.ledger, self._settler, self._announcer, catalogue, self._texts)
                 for name, channel in self._channels.items()
                 if not courier_channels or name in courier_channels
             ]
@@ -188,8 +205,9 @@ class Process:
         finally:
             await self._close()
 
-    def _working_roles(self) -> list[Intake | Timer | Courier]:
-        return [role for role in (self._intake, self._timer, *self._couriers) if role is not None]
+    def _working_roles(self) -> list[Intake | Timer | Courier | TextWatch]:
+        watch = self._texts if self._intake or self._couriers else None
+        return [role for role in (self._intake, self._timer, *self._couriers, watch) if role is not None]
 
     async def _say_ready(self) -> None:
         await self.ledger.persist(lambda: self.ledger.fetch("SELECT 1"))
@@ -202,7 +220,7 @@ class Process:
         _log.info("process.draining")
         self._draining = True
         await self._consumer.stop()
-        for role in (*self._couriers, *([self._timer] if self._timer else ())):
+        for role in (*self._couriers, *([self._timer] if self._timer else ()), self._texts):
             role.stop()
         _, late = await asyncio.wait(work, timeout=DRAIN_SECONDS) if work else (set(), set())
         self._settler.stop()

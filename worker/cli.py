@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from worker.commands import dead, people
+from worker.commands import dead, people, template
 from worker.commands.doctor import doctor
 from worker.commands.status import status
 from worker.errors import KabarError, ServiceUnavailable
@@ -143,10 +144,42 @@ def generate(
     raise typer.Exit(run_generate(check=check))
 
 
+@app.command()
+def check(
+    *,
+    templates: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="a folder of texts beside KABAR_TEMPLATE_DIRS; repeatable")
+    ] = None,
+    events: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE", help="event types beside KABAR_EVENT_MODULES; repeatable")
+    ] = None,
+    locales: Annotated[str, typer.Option(help="what every text must be there in, separated by commas")] = "en,id",
+) -> None:
+    """Check texts against their events, for a CI: prints FILE:LINE, the mistake and its remedy, and exits with 1.
+
+    Looks at the built-in texts, and at a product's own over them: unknown fields, absent ones printed, markup, links,
+    what is too long for a medium, missing and superfluous texts. Needs no other settings, no database and no broker.
+    """
+    from worker.commands.check import run_check  # noqa: PLC0415
+
+    folders = [*map(Path, _words("KABAR_TEMPLATE_DIRS")), *(templates or ())]
+    modules = [*_words("KABAR_EVENT_MODULES"), *(events or ())]
+    raise typer.Exit(run_check(folders, modules, _split(locales)))
+
+
+def _words(variable: str) -> list[str]:
+    return _split(os.environ.get(variable, ""))
+
+
+def _split(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 app.command()(status)
 app.command()(doctor)
 app.add_typer(people.app, name="people")
 app.add_typer(dead.app, name="dead")
+app.add_typer(template.app, name="template")
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -161,7 +194,7 @@ def test(context: typer.Context) -> None:
 
 @app.command()
 def lint() -> None:
-    """Check format, rules, types and import contracts. Needs a checkout."""
+    """Check format, rules, types, import contracts and our texts. Needs a checkout."""
     from worker.dev.checks import run_lint  # noqa: PLC0415
 
     raise typer.Exit(run_lint())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -19,6 +20,10 @@ from worker.errors import SettingsInvalid
 
 PREFIX = "KABAR_"
 _LAST_PORT = 65_535
+_LONGEST_NAME = 60
+_WEB_LINK = re.compile(
+    r"https?://[\w.:\[\]-]+(?:[/?#](?:[!#-;=?-\[\]_a-z~]|\{person\}|\{delivery\}){0,400})?", re.ASCII
+)
 TOOLING = frozenset({"KABAR_CACHE", "KABAR_HOME", "KABAR_PG_BIN", "KABAR_REQUIRE_RABBITMQ"})
 """Variables of the development commands: no settings of a worker, and no mistakes either."""
 
@@ -69,6 +74,18 @@ class Settings(BaseSettings):
     )
     email_from: str | None = Field(None, description="the sender of e-mails, as: Kabar <no-reply@example.com>")
     email_concurrency: int = Field(16, ge=1, le=500, description="mail connections of one process")
+    brand_name: str = Field("Kabar", description="the product's name, as mails show it")
+    brand_logo_url: str | None = Field(
+        None, description="the logo of mails, 32 pixels high, to be seen on light and on dark"
+    )
+    brand_colour: str = Field(
+        "#2457d6", pattern=r"^#[0-9a-fA-F]{6}$", description="the colour of buttons and links in mails"
+    )
+    settings_url: str | None = Field(
+        None,
+        description="where a person chooses what to get, and unsubscribes by a POST (RFC 8058); `{person}` and"
+        " `{delivery}` in it become the ids",
+    )
     telegram_token: SecretStr | None = Field(None, description="the bot's token from @BotFather")
     telegram_api_url: str = Field("https://api.telegram.org", description="the Bot API's address")
     telegram_concurrency: int = Field(24, ge=1, le=500, description="Telegram calls of one process at once")
@@ -117,6 +134,20 @@ class Settings(BaseSettings):
     def _http(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")) or not _has_ports(value):
             raise ValueError("expected https://host, or http://host:port")
+        return value
+
+    @field_validator("brand_name")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not 0 < len(value.strip()) <= _LONGEST_NAME or not value.isprintable():
+            raise ValueError(f"expected a name of at most {_LONGEST_NAME} characters, in one line")
+        return value.strip()
+
+    @field_validator("brand_logo_url", "settings_url")
+    @classmethod
+    def _link(cls, value: str | None) -> str | None:
+        if value and not _WEB_LINK.fullmatch(value):
+            raise ValueError("expected https://host/path, percent-encoded; braces only in {person} and {delivery}")
         return value
 
     @field_validator("channels")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from worker.core.limits import LONGEST_SOURCE_BYTES
 from worker.core.template import Texts
 from worker.core.text_source import Source
 from worker.errors import TemplateInvalid
@@ -17,7 +18,6 @@ from worker.errors import TemplateInvalid
 BUILT_IN = Path(__file__).parent / "templates"
 
 _NAME = re.compile(r"(?P<locale>[a-zA-Z]{2,3}(?:[-_][a-zA-Z0-9]{2,8})*)(?:\.(?P<channel>[a-z][a-z0-9_]*))?\.txt")
-_LARGEST_BYTES = 64 * 1024
 
 
 def load_texts(*folders: Path) -> Texts:
@@ -30,12 +30,35 @@ def load_texts(*folders: Path) -> Texts:
 
 def read_sources(folder: Path) -> Iterator[Source]:
     """The texts of one folder as they stand, in the order of their paths."""
+    for found in survey(folder):
+        if isinstance(found, TemplateInvalid):
+            raise found
+        yield found
+
+
+def survey(folder: Path) -> Iterator[Source | TemplateInvalid]:
+    """The same, and in its turn what is wrong with each file that is no text: for who wants to know of all of them."""
     if not folder.is_dir():
-        raise TemplateInvalid(str(folder), 1, "there is no such folder", "name a folder that holds texts")
+        yield TemplateInvalid(str(folder), 1, "there is no such folder", "name a folder that holds texts")
+        return
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in inside.parts):
-            yield _source(path, inside)
+            try:
+                yield _source(path, inside)
+            except TemplateInvalid as error:
+                yield error
+
+
+def read_text(path: Path) -> Source:
+    """Read one text that stands anywhere; the last three parts of its path say which one it is.
+
+    Raises `TemplateInvalid` where it is no text.
+    """
+    try:
+        return _source(path, Path(*path.absolute().parts[-3:]))
+    except OSError as error:
+        raise TemplateInvalid(str(path), 1, f"it cannot be read: {error.strerror}", "name a file") from None
 
 
 def _source(path: Path, inside: Path) -> Source:
@@ -49,8 +72,8 @@ def _source(path: Path, inside: Path) -> Source:
 
 def _text(path: Path) -> str:
     content = path.read_bytes()
-    if len(content) > _LARGEST_BYTES:
-        raise TemplateInvalid(str(path), 1, f"it is larger than {_LARGEST_BYTES} bytes", "shorten it")
+    if len(content) > LONGEST_SOURCE_BYTES:
+        raise TemplateInvalid(str(path), 1, f"it is larger than {LONGEST_SOURCE_BYTES} bytes", "shorten it")
     try:
         return content.decode()
     except UnicodeDecodeError as error:

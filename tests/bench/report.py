@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.floor import Floor
-from tests.bench.results import Full, Killed, Latency, Memory, Steady, Waiting
+from tests.bench.results import Full, Killed, Latency, Memory, Renders, Steady, Waiting
 
 _MOST_GROWTH_MIB = 8.0
 
@@ -38,6 +38,7 @@ class Report:
     """All that was measured; what was not asked for is None."""
 
     floor: Floor
+    renders: Renders
     full: Full
     steady: Steady
     memory: Memory
@@ -48,6 +49,7 @@ class Report:
         """Answer every figure in the order of the table."""
         return [
             *_cost(self.full, self.floor),
+            *_rendering(self.renders),
             *_speed(self.full, self.steady),
             Figure("rss_mib", "resident memory of the larger worker, peak", self.memory.rss, 120),
             Figure("pss_mib", "the same without what processes share", self.memory.pss),
@@ -101,6 +103,13 @@ def _cost(full: Full, floor: Floor) -> Iterator[Figure]:
     yield Figure("broker_cpu_s_per_1000", "RabbitMQ", spent.broker)
     yield Figure("sinks_cpu_s_per_1000", "both sinks", spent.sinks)
     yield Figure("others_share", "of the machine's time, for processes of others", full.others_share)
+
+
+def _rendering(renders: Renders) -> Iterator[Figure]:
+    yield Figure("render_email_us", "CPU µs to render one e-mail, HTML and text, layout included", renders.email_us, 60)
+    yield Figure("render_slack_us", "one Slack message", renders.slack_us, 25)
+    yield Figure("render_telegram_us", "one Telegram message", renders.telegram_us, 25)
+    yield Figure("texts_load_ms", "CPU ms to load all built-in texts", renders.texts_load_ms, 300)
 
 
 def _speed(full: Full, steady: Steady) -> Iterator[Figure]:

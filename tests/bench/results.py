@@ -20,6 +20,16 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class Renders:
+    """CPU microseconds to render and fit one delivery, and CPU milliseconds to load every built-in text."""
+
+    email_us: float
+    slack_us: float
+    telegram_us: float
+    texts_load_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Full:
     """As fast as it goes. `deliveries_per_s` counts from the first worker's ready line to the last row settled.
 

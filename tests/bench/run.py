@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
-from tests.bench import floor, runs
+from tests.bench import floor, renders, runs
 from tests.bench.report import Report
 from tests.bench.world import World
 from worker.errors import KabarError
@@ -64,6 +64,8 @@ def _count(text: str) -> int:
 
 async def _measure(options: argparse.Namespace, told: Console) -> Report:
     _unwind_on_sigterm()
+    told.print("rendering …")
+    rendering = renders.measure()
     # /var/tmp and not /tmp: that may be memory, on which waiting for the disk costs nothing.
     with tempfile.TemporaryDirectory(prefix="kabar-bench-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
         async with asyncio.timeout(_LONGEST_SECONDS), World.start(Path(folder)) as world:
@@ -84,7 +86,7 @@ async def _measure(options: argparse.Namespace, told: Console) -> Report:
             if options.waiting:
                 told.print(f"waiting: {options.waiting} events …")
                 waiting = await runs.waiting(world, options.waiting)
-            return Report(lowest, full, steady, memory, killed, waiting)
+            return Report(lowest, rendering, full, steady, memory, killed, waiting)
 
 
 def _unwind_on_sigterm() -> None:

@@ -532,12 +532,15 @@ async def test_the_inbox_shows_what_was_sent_and_nothing_else(
     (delivery,) = await write(ledger, decision("e1", "inbox"))
     (leased,), _ = await deliveries.lease(ledger, [delivery], 7, 60)
 
-    shown = Shown(delivery, leased.notification_id, "Title", "Body", "https://x.test", "Open")
+    trimmings = '{"icon": "🏅", "image": "https://x.test/badge.png"}'
+    shown = Shown(delivery, leased.notification_id, "Title", "Body", "https://x.test", "Open", trimmings)
     outcome = "sent" if end == "sent" else "deferred"
     await deliveries.settle(ledger, [Settlement(delivery, token, end, "r", outcome=outcome)], [shown])
 
-    (found,) = await ledger.fetch("SELECT title, body, link, action, shown_at IS NOT NULL AS shown FROM notifications")
-    texts = ("Title", "Body", "https://x.test", "Open") if is_shown else (None,) * 4
+    (found,) = await ledger.fetch(
+        "SELECT title, body, link, action, trimmings, shown_at IS NOT NULL AS shown FROM notifications"
+    )
+    texts = ("Title", "Body", "https://x.test", "Open", trimmings) if is_shown else (None,) * 5
     assert tuple(found) == (*texts, is_shown)
 
 

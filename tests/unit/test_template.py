@@ -40,9 +40,9 @@ HOSTILE = [
     "\ud800 half \udfff",
     "\U000f0000\U000f0001",
     "👩\u200d💻 İstanbul ﷽",
-    "x" * 100_000,
-    "<" * 100_000,
-    "\x1e" * 100_000,
+    "x" * 10_000,
+    "<" * 10_000,
+    "\x1e" * 10_000,
     "\n" * 1000,
     "",
 ]
@@ -450,10 +450,10 @@ def test_a_title_is_never_empty(value: str | None) -> None:
 def test_an_unknown_variable_is_named() -> None:
     """Who looks for the cause finds the text and the variable, and no value."""
     assert answer("title: t\n\n{{ oops }} {{ secret }}", secret="s3cret") == Unrenderable(
-        "variable_unknown", "t/user/en.txt: oops"
+        "variable_unknown", "t/user/en.txt, line 3: oops"
     )
     assert answer("title: t\n\n{{ item.oops }}", item={"a": "s3cret"}) == Unrenderable(
-        "variable_unknown", "t/user/en.txt: item.oops"
+        "variable_unknown", "t/user/en.txt, line 3: item.oops"
     )
 
 
@@ -615,7 +615,7 @@ def test_texts_without_the_default_locale_are_refused() -> None:
         ("a lot", "USD", "a lot USD", "a lot USD"),
         ("NaN", "USD", "NaN USD", "NaN USD"),
         ("1e999999999", "USD", "1e999999999 USD", "1e999999999 USD"),
-        (True, "USD", "True USD", "True USD"),
+        (True, "USD", "true USD", "true USD"),
         (None, "USD", "USD", "USD"),
     ],
 )

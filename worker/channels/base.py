@@ -31,8 +31,27 @@ class Abilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Trimmings:
+    """What may be shown beside the words, raw: `image` and `actor_image` are URLs, `actor` is a name.
+
+    `icon` is whatever a product's own pages make of it: a name, an emoji, a URL. Each medium shows what it can.
+    """
+
+    icon: str = ""
+    image: str = ""
+    actor: str = ""
+    actor_image: str = ""
+
+
+PLAIN = Trimmings()
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """Whom a message is for: the delivery's id (stable over retries), the address, the person's name."""
+    """Whom a message is for, and what kind it is: the delivery's id (stable over retries), the address, the name.
+
+    `locale` is the text's. `category`, `critical` and `audience` say why the person gets it, as in the catalogue.
+    """
 
     delivery_id: UUID
     address: str
@@ -40,6 +59,12 @@ class Target:
     event_type: str
     at: datetime
     """When the notification was made: aware UTC, stable over retries."""
+    person_id: str = ""
+    locale: str = "en"
+    category: str = ""
+    critical: bool = False
+    audience: str = "user"
+    trimmings: Trimmings = PLAIN
 
 
 Message = TypeVar("Message")

@@ -14,13 +14,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parseaddr
 from enum import Enum, auto
+from functools import lru_cache
+from urllib.parse import quote
 
 from email_validator import EmailNotValidError, validate_email
 
-from worker.channels import layout
+from worker.channels import plaintext
 from worker.channels.base import Abilities, Target
-from worker.channels.fitting import safe_link, shorten
-from worker.channels.mime import Letter, Press
+from worker.channels.fitting import safe_link, safe_picture, shorten
+from worker.channels.layout import KABAR, Brand, Layout, preheader
+from worker.channels.mime import Frame, Letter, Press
+from worker.channels.reasons import reason
 from worker.channels.smtp import LOST, Reply, Session, read_url
 from worker.channels.smtp_answers import ENVELOPE_JUDGES, REMEDIES, of_data, outage, queue_id
 from worker.channels.smtp_pool import Pool, State
@@ -53,7 +57,7 @@ class Mail:
 class EmailChannel:
     """Mail by one SMTP account. `url` as in `smtp.read_url`; `sender` as `Name <address>` or a bare address.
 
-    Raises `ValueError`, saying what was expected, if either cannot be read.
+    `brand` is whose mails they look like. Raises `ValueError`, saying what was expected, if either cannot be read.
     """
 
     def __init__(
@@ -64,7 +68,11 @@ class EmailChannel:
         concurrency: int = 16,
         hostname: str = "",
         tls_context: ssl.SSLContext | None = None,
+        brand: Brand = KABAR,
     ) -> None:
+        self._brand = brand
+        self._layout = Layout(brand)
+        self._frame = lru_cache(maxsize=64)(self._drawn)
         self._sender, self._domain, self._press = _read_sender(sender)
         self._pool = Pool(read_url(url), hostname or socket.gethostname(), tls_context, concurrency)
         self._abilities = Abilities(
@@ -92,17 +100,36 @@ class EmailChannel:
             return address
         plain, html = contents
         link = safe_link(plain.link)
-        action = f"\n\n{plain.action}: {link}" if plain.action else f"\n\n{link}"
+        delivery_id = str(target.delivery_id)
+        url = self._settings_url(target.person_id, delivery_id)
+        why = reason(
+            self._brand.name, target.locale, target.category, target.audience,
+            critical=target.critical, has_link=bool(url),
+        )  # fmt: skip
+        image = safe_picture(target.trimmings.image)
+        card = self._layout.card(html.title, html.body, link, html.action, image)
+        text = plaintext.written(plain.title, plain.body, link, plain.action)
         letter = Letter(
             address=address,
             name=shorten(target.name, _NAME_LIMIT),
             subject=shorten(plain.title, _SUBJECT_LIMIT),
-            text=f"{plain.title}\n\n{plain.body}{action if link else ''}\n",
-            html=layout.inner(html.title, html.body, link, html.action),
+            text=text + plaintext.foot(self._brand.name, why.why, why.label, url),
+            frame=self._frame(target.locale),
+            preheader=preheader(plain.body),
+            html=card + self._layout.foot(why.why, why.label, url),
             at=target.at,
-            message_id=f"{target.delivery_id}@{self._domain}",
+            message_id=f"{delivery_id}@{self._domain}",
+            unsubscribe="" if target.critical else url,
         )
         return Mail(address, not address.isascii(), self._press.print(letter))
+
+    def _drawn(self, locale: str) -> Frame:
+        page = self._layout.page(locale)
+        return Frame(page.head, page.middle, page.tail)
+
+    def _settings_url(self, person_id: str, delivery_id: str) -> str:
+        url = self._brand.settings_url.replace("{delivery}", delivery_id)
+        return url.replace("{person}", quote(person_id, safe="", errors="replace")) if "{person}" in url else url
 
     async def send(self, message: Mail, *, timeout_seconds: float) -> Outcome:
         """Send by a pooled session. See the module for what silence means in each phase."""

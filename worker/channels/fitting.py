@@ -33,6 +33,8 @@ def one_line(text: str) -> str:
 
 def clean(text: str) -> str:
     """Give the text without NUL, other controls and lone surrogates; lines and tabs stay."""
+    if text.replace("\n", "").isprintable():  # as nearly always, and in a fifth of the time
+        return text
     return _UNWANTED.sub("", text)
 
 
@@ -44,6 +46,11 @@ def safe_link(link: str) -> str:
 def is_web(link: str) -> bool:
     """Whether a safe link is http or https: what a button of a chat medium may open."""
     return link[:4].lower() == "http"
+
+
+def safe_picture(url: str) -> str:
+    """Give the URL of a picture back if a medium may load it: a safe link of http or https; else ''."""
+    return safe_link(url) if url and is_web(url) else ""
 
 
 def shorten(text: str, limit: int) -> str:

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.channels.base import Abilities, Target
-from worker.channels.fitting import safe_link
+from worker.channels.base import PLAIN, Abilities, Target, Trimmings
+from worker.channels.fitting import one_line, safe_link, safe_picture, shorten
 from worker.core.content import Content, Markup
 from worker.core.outcome import Outcome, Sent, UnsurePolicy
 
+_WORD_LIMIT = 200
 _ABILITIES = Abilities(markups=(Markup.PLAIN,), concurrency=32, on_unsure=UnsurePolicy.RESEND)
 
 
 @dataclass(frozen=True, slots=True)
 class InboxMessage:
-    """What the inbox shows. Plain text: whoever shows it as HTML escapes it."""
+    """What the inbox shows. Plain text: whoever shows it as HTML escapes it. Its pictures are http or https."""
 
     title: str
     body: str
     link: str
     action: str
+    trimmings: Trimmings = PLAIN
 
 
 class InboxChannel:
@@ -43,7 +45,8 @@ class InboxChannel:
         """Take the content as it is, without a link that no page may follow."""
         (content,) = contents
         link = safe_link(content.link)
-        return InboxMessage(content.title, content.body, link, content.action if link else "")
+        action = content.action if link else ""
+        return InboxMessage(content.title, content.body, link, action, _trimmed(target.trimmings))
 
     async def send(self, message: InboxMessage, *, timeout_seconds: float) -> Outcome:
         """Answer at once: settling the delivery is the sending."""
@@ -55,3 +58,14 @@ class InboxChannel:
 
     async def aclose(self) -> None:
         """There is nothing to close."""
+
+
+def _trimmed(given: Trimmings) -> Trimmings:
+    if given is PLAIN:
+        return given
+    return Trimmings(
+        icon=shorten(one_line(given.icon), _WORD_LIMIT),
+        image=safe_picture(given.image),
+        actor=shorten(one_line(given.actor), _WORD_LIMIT),
+        actor_image=safe_picture(given.actor_image),
+    )

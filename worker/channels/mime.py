@@ -8,15 +8,17 @@ every line is 7-bit and, addresses aside, within 78 characters, whatever the tex
 from __future__ import annotations
 
 import re
+import struct
 from binascii import b2a_base64, b2a_qp
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.channels import layout
 from worker.channels.fitting import one_line
 
 # "=_" can stand neither in base64 nor in quoted-printable (RFC 2045, 6.7), so no content can forge this line.
 _BOUNDARY = b"=_kabar"
+_LONGEST_URL = 900  # a line has at most 998 characters (RFC 5322, 2.1.1)
+_ONE_CLICK = b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click"
 _BASE64_LINE = 57  # bytes that make one line of 76 characters (RFC 2045, 6.8)
 _CONTROLS = bytes({*range(32), 127} - {9, 10})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -29,16 +31,37 @@ _SPECIAL = re.compile(r'(["\\])')
 class Letter:
     """What one mail says, for `Press.print`.
 
-    `subject` and `text` are plain, `html` is the layout's inner part. `address` is valid and has an ASCII domain.
+    `subject` and `text` are plain; `preheader` and `html` are what stands between the parts of the `frame`. `address`
+    is valid and has an ASCII domain. `unsubscribe` is an ASCII URL, http or https, or empty.
     """
 
     address: str
     name: str
     subject: str
     text: str
+    frame: Frame
+    preheader: str
     html: str
     at: datetime
     message_id: str
+    unsubscribe: str = ""
+
+
+class Frame:
+    """The HTML that stands around mails' own parts, encoded once.
+
+    In base64, which is made four times as fast as quoted-printable. Each part is filled up with blanks to whole lines,
+    so that parts can be put together as they are.
+    """
+
+    def __init__(self, head: str, middle: str, tail: str) -> None:
+        self._head = _HTML + _whole_lines(head)
+        self._middle = _whole_lines(middle)
+        self._tail = _whole_lines(tail)
+
+    def enclose(self, preheader: str, html: str) -> bytes:
+        """Give the HTML part: head, preheader, middle, html, tail. Blanks may stand where two of them meet."""
+        return b"".join((self._head, _whole_lines(preheader), self._middle, _whole_lines(html), self._tail))
 
 
 class Press:
@@ -59,9 +82,10 @@ class Press:
                 b"\r\nSubject: ",
                 unstructured(letter.subject, used=9),
                 f"\r\nDate: {rfc5322_date(letter.at)}\r\nMessage-ID: <{letter.message_id}>".encode(),
+                _unsubscribe(letter.unsubscribe),
                 _BEFORE_TEXT,
                 _text_part(letter.text),
-                _html_part(letter.html),
+                letter.frame.enclose(letter.preheader, letter.html),
                 _END,
             )
         )
@@ -96,6 +120,14 @@ def rfc5322_date(at: datetime) -> str:
     )
 
 
+def _unsubscribe(url: str) -> bytes:
+    """Give the headers behind a mail program's own button (RFC 2369, 3.2); with https for one click (RFC 8058, 3.1)."""
+    if not url or len(url) > _LONGEST_URL:
+        return b""
+    header = b"\r\nList-Unsubscribe: <%b>" % url.encode("ascii")
+    return header + _ONE_CLICK if url[:8].lower() == "https://" else header
+
+
 def _encoded_words(text: str) -> bytes:
     raw = text.encode("utf-8", "replace")
     words = []
@@ -125,6 +157,13 @@ def _base64(raw: bytes) -> bytes:
     return b"\r\n".join([encoded[start : start + 76] for start in range(0, len(encoded), 76)])
 
 
+def _whole_lines(html: str) -> bytes:
+    raw = _clean(html).replace(b"\n", b"\r\n")
+    encoded = b2a_base64(raw + b" " * (-len(raw) % _BASE64_LINE), newline=False)
+    lines = struct.unpack("76s" * (len(encoded) // 76), encoded)  # slices would take three times as long
+    return b"\r\n".join((*lines, b""))
+
+
 def _part_head(kind: bytes, encoding: bytes) -> bytes:
     return b"\r\n--%b\r\nContent-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n" % (
         _BOUNDARY,
@@ -139,16 +178,8 @@ _BEFORE_TEXT = (
 )
 _END = b"\r\n--%b--\r\n" % _BOUNDARY
 _PLAIN_QP = _part_head(b"plain", b"quoted-printable")
+_HTML = _part_head(b"html", b"base64")
 _PLAIN_BASE64 = _part_head(b"plain", b"base64")
-
-# Of the head of the layout all whole lines of base64 are made now, and the rest goes before what varies.
-_HEAD = _clean(layout.HEAD).replace(b"\n", b"\r\n")
-_HEAD_LINES, _HEAD_REST = divmod(len(_HEAD), _BASE64_LINE)
-_HEAD_END = _HEAD[len(_HEAD) - _HEAD_REST :]
-_HTML_QP = _part_head(b"html", b"quoted-printable") + _quoted_printable(_clean(layout.HEAD))
-_HTML_BASE64 = _part_head(b"html", b"base64") + _base64(_HEAD[: _HEAD_LINES * _BASE64_LINE]) + b"\r\n"
-_TAIL_QP = _quoted_printable(b"\n" + _clean(layout.TAIL))
-_TAIL = _clean(layout.TAIL)
 
 
 def _text_part(text: str) -> bytes:
@@ -156,10 +187,3 @@ def _text_part(text: str) -> bytes:
     if text.isascii():
         return _PLAIN_QP + _quoted_printable(raw)
     return _PLAIN_BASE64 + _base64(raw.replace(b"\n", b"\r\n"))
-
-
-def _html_part(html: str) -> bytes:
-    raw = _clean(html)
-    if html.isascii():
-        return _HTML_QP + _quoted_printable(raw) + _TAIL_QP
-    return _HTML_BASE64 + _base64(_HEAD_END + (raw + b"\n" + _TAIL).replace(b"\n", b"\r\n"))

@@ -10,12 +10,11 @@ import re
 from dataclasses import dataclass, field
 from html import unescape
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
 from worker.channels.base import Abilities, Target
-from worker.channels.fitting import clean, is_web, one_line, safe_link, shorten, shorten_mrkdwn
+from worker.channels.fitting import clean, is_web, one_line, safe_link, safe_picture, shorten, shorten_mrkdwn
 from worker.channels.http import Answer, Poster, provider_failure
 from worker.core.content import Content, Markup
 from worker.core.mask import mask
@@ -139,6 +138,8 @@ class SlackChannel:
         """Lay the content out in blocks, with a plain fallback for notifications on the screen."""
         (content,) = contents
         payload = _payload(content)
+        if image := safe_picture(target.trimmings.image):
+            payload["attachments"] = [_picture(content.title, image)]
         if _ID.fullmatch(target.address):
             if not self._token:
                 return Refused("token_missing", "an id as address needs a bot's token", fault="ours")
@@ -176,13 +177,9 @@ class SlackChannel:
         await self._poster.aclose()
 
     def _is_allowed(self, address: str) -> bool:
-        try:
-            parts = urlsplit(address)
-        except ValueError:
-            return False
-        origin = f"{parts.scheme}://{parts.netloc}"
-        # Put together again it must be the same: nothing that one parser reads so and another otherwise.
-        return origin in self._origins and bool(_PATH.fullmatch(parts.path)) and address == origin + parts.path
+        # An origin as it stands and a path of plain characters: nothing that one parser reads so and another otherwise.
+        end = address.find("/", len("https://"))
+        return end > 0 and address[:end] in self._origins and bool(_PATH.fullmatch(address, end))
 
     async def _call(self, method: str, body: bytes, timeout_seconds: float) -> Answer | Deferred | Unsure:
         return await self._poster.post(
@@ -249,6 +246,12 @@ def _payload(content: Content) -> dict[str, object]:
     # Screen readers and notifications take this text instead of the blocks.
     fallback = shorten_mrkdwn(f"{title}\n{body}", _FALLBACK_LIMIT)
     return {"text": fallback, "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
+
+
+def _picture(title: str, url: str) -> dict[str, object]:
+    # An image block whose picture Slack cannot load at once makes it refuse the whole message
+    # (https://github.com/slackapi/python-slack-sdk/issues/1782); an attachment only stays without.
+    return {"fallback": shorten(unescape(one_line(title)), _TITLE_LIMIT), "image_url": url}
 
 
 def _section(text: str) -> dict[str, object]:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from worker.channels.base import Abilities, Target
-from worker.channels.fitting import clean, is_web, one_line, safe_link, seen_units, shorten, shorten_html
+from worker.channels.fitting import clean, is_web, one_line, safe_link, safe_picture, seen_units, shorten, shorten_html
 from worker.channels.http import Answer, Poster, provider_failure
 from worker.core.content import Content, Markup
 from worker.core.mask import mask
@@ -39,12 +39,13 @@ _GONE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class TelegramMessage:
-    """One message in Telegram's own terms. An empty `url` makes no button."""
+    """One message in Telegram's own terms. An empty `url` makes no button, an empty `image` shows no picture."""
 
     chat: int | str
     text: str
     label: str = ""
     url: str = ""
+    image: str = ""
 
 
 class TelegramChannel:
@@ -81,11 +82,15 @@ class TelegramChannel:
         foot = f"\n\n{label}: {escape(link[7:])}" if link and not is_web(link) else ""
         body = clean(content.body)
         head = f"{title}\n\n" if body else title
-        room = _TEXT_LIMIT - seen_units(head) - seen_units(foot)
-        text = f"{head}{shorten_html(body, room)}{foot}"
+        text = f"{head}{body}{foot}"
+        if 2 * len(text) > _TEXT_LIMIT:  # what is seen is never more; counting it takes longer than all the rest
+            room = _TEXT_LIMIT - seen_units(head) - seen_units(foot)
+            text = f"{head}{shorten_html(body, room)}{foot}"
+        image = safe_picture(target.trimmings.image)
         if not is_web(link):
-            return TelegramMessage(chat, text)
-        return TelegramMessage(chat, text, shorten(unescape(one_line(content.action)) or link, _LABEL_LIMIT), link)
+            return TelegramMessage(chat, text, image=image)
+        label = shorten(unescape(one_line(content.action)) or link, _LABEL_LIMIT)
+        return TelegramMessage(chat, text, label, link, image)
 
     async def send(self, message: TelegramMessage, *, timeout_seconds: float) -> Outcome:
         """Send; where the group has become a supergroup, send once more to its new number.
@@ -93,10 +98,10 @@ class TelegramChannel:
         Telegram took nothing in the first case, so this makes no double.
         """
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        answer = await self._call("sendMessage", _payload(message, message.chat), timeout_seconds)
+        answer = await self._call("sendMessage", payload(message, message.chat), timeout_seconds)
         if isinstance(answer, Answer) and (moved_to := _moved_to(answer)):
             left = deadline - asyncio.get_running_loop().time()
-            answer = await self._call("sendMessage", _payload(message, moved_to), left)
+            answer = await self._call("sendMessage", payload(message, moved_to), left)
         return answer if not isinstance(answer, Answer) else self._judge(answer)
 
     async def check(self) -> str:
@@ -151,16 +156,21 @@ def _read_chat(address: str) -> int | str | Refused:
     return Refused("address_invalid", "a Telegram address is a chat's number or @channel")
 
 
-def _payload(message: TelegramMessage, chat: int | str) -> bytes:
-    payload: dict[str, object] = {
+def payload(message: TelegramMessage, chat: int | str) -> bytes:
+    """What sendMessage is given, as JSON."""
+    said: dict[str, object] = {
         "chat_id": chat,
         "text": message.text,
         "parse_mode": "HTML",
         "link_preview_options": {"is_disabled": True},
     }
+    if message.image:
+        # As a preview, for which the text may be longer than below a photo, and which may fail to load.
+        preview = {"url": message.image, "prefer_large_media": True, "show_above_text": True}
+        said["link_preview_options"] = preview
     if message.url:
-        payload["reply_markup"] = {"inline_keyboard": [[{"text": message.label, "url": message.url}]]}
-    return orjson.dumps(payload)
+        said["reply_markup"] = {"inline_keyboard": [[{"text": message.label, "url": message.url}]]}
+    return orjson.dumps(said)
 
 
 def _read(answer: Answer) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Markup(StrEnum):
@@ -15,8 +15,7 @@ class Markup(StrEnum):
     MRKDWN = "mrkdwn"
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """One text in one markup. `title`, `body` and `action` are already escaped for that markup.
 
     `title` is one line and never empty. `link` is the raw URL (http, https or mailto; empty where there is none)

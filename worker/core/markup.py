@@ -19,6 +19,7 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 from worker.core.content import Markup
 
@@ -34,17 +35,19 @@ TAG_START = re.compile(r"\{[{%#]")
 
 _FIRST_STASH = 0xF0000  # private use: tags are put aside as single characters from here on
 _STASHED = re.compile("[\U000f0000-\U000ffffd]")
-_LINK = re.compile(r"\[([^\]\n]+)\]\(([^()\s]*)\)")
-_BOLD = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
+# Neither looks beyond the next mark of its kind, so that a text full of them takes no longer than any other.
+_LINK = re.compile(r"\[([^\[\]\n]+)\]\(([^()\s]*)\)")
+_BOLD = re.compile(r"\*\*(?=\S)((?:(?!\*\*).)+)(?<=\S)\*\*")
 _STATEMENT = re.compile(r"\{%[-+]?\s*(\w+)")
 _OPENING = ("if", "for", "autoescape")
-_MARKED_LINK = re.compile(f"{LINK_MARK}([^{LINK_MARK}]*){LINK_MARK}([^{LINK_MARK}]*){LINK_MARK}")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 # RFC 3986 allows none of these raw in a URL; a browser reads "\" as "/". Longer ones are refused by Slack and Telegram.
 _URL = re.compile(
     r"(?:https?://(?![/?#])|mailto:)[^\x00-\x20\x7f-\xa0\s<>\"\\`\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufffd]+",
     re.IGNORECASE,
 )
+# What nearly every URL looks like, for a third of the time.
+_USUAL_URL = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9!#$%&'()*+,./:;=?@_~-]*")
 _LONGEST_URL = 2000
 
 
@@ -98,7 +101,10 @@ def medium_source(body: str, markup: Markup) -> str:
 def finish(body: str, markup: Markup) -> str:
     """Settle in a rendered body what depended on values: links, line breaks, and elements that came out empty."""
     if LINK_MARK in body:
-        body = _MARKED_LINK.sub(lambda found: _link(found[1], found[2], markup), body)
+        parts = body.split(LINK_MARK)  # text, URL, label, text, …: values hold no mark
+        parts[2::3] = map(_link, parts[1::3], parts[2::3], repeat(markup))
+        del parts[1::3]
+        body = "".join(parts)
     if markup is Markup.HTML:
         # The rewritten source has no line break of its own: each one here came with a value, as <br>.
         body = body.strip().replace("\n", "<br>").replace("<p><br>", "<p>")
@@ -117,7 +123,7 @@ def unescape_quotes(text: str, markup: Markup) -> str:
 
 def safe_url(url: str) -> str:
     """The URL if it is http, https or mailto without spaces and control characters; else nothing."""
-    return url if len(url) <= _LONGEST_URL and _URL.fullmatch(url) else ""
+    return url if len(url) <= _LONGEST_URL and (_USUAL_URL.fullmatch(url) or _URL.fullmatch(url)) else ""
 
 
 def unbalanced(text: str) -> bool:
@@ -158,19 +164,23 @@ class _Block:
 def _blocks(lines: list[str], stash: list[str]) -> Iterator[_Block]:
     """The runs of lines without a blank one; a list that follows on words, or words on a list, begin a new one."""
     block: list[str] = []
+    length = 0  # of the block up to its last line that is more than statements
+    is_list = False
     for number, raw in enumerate([*lines, ""], start=1):
         line = raw.strip()
-        spoken = [at for at, known in enumerate(block) if not _is_statements(known, stash)]
-        if not line and block:
-            yield _Block(number - len(block), block, is_tight=False)
-            block = []
-        elif line and not _is_statements(line, stash) and spoken and _is_item(block[spoken[0]]) != _is_item(line):
+        if not line:
+            if block:
+                yield _Block(number - len(block), block, is_tight=False)
+            block, length = [], 0
+            continue
+        is_spoken = not _is_statements(line, stash)
+        if is_spoken and length and is_list != _is_item(line):
             # Statements between the two go with what follows: one that only closes ends up outside the element.
-            length = spoken[-1] + 1
             yield _Block(number - len(block), block[:length], is_tight=True)
-            block = [*block[length:], line]
-        elif line:
-            block.append(line)
+            block = block[length:]
+        block.append(line)
+        if is_spoken:
+            length, is_list = len(block), _is_item(line)
 
 
 def _is_item(line: str) -> bool:
@@ -200,18 +210,18 @@ def _written(block: _Block, medium: _Medium, markup: Markup, stash: list[str]) -
 
 
 def _element(lines: list[str], is_tight: bool, medium: _Medium, markup: Markup, stash: list[str]) -> str:  # noqa: FBT001
-    spoken = [number for number, line in enumerate(lines) if not _is_statements(line, stash)]
-    if not spoken:
+    first = next((number for number, line in enumerate(lines) if not _is_statements(line, stash)), None)
+    if first is None:
         return "".join(lines)
-    opening, closing = medium.items if _is_item(lines[spoken[0]]) else medium.paragraph
+    opening, closing = medium.items if _is_item(lines[first]) else medium.paragraph
     written = [opening]
     for number, line in enumerate(lines):
-        if number not in spoken:
+        if _is_statements(line, stash):
             written.append(line)
         elif _is_item(line):
             written += [medium.item[0], _inline(line[2:].strip(), medium, markup, stash), medium.item[1]]
         else:
-            line_break = "" if number == spoken[0] else medium.line_break
+            line_break = "" if number == first else medium.line_break
             written += [line_break, _inline(line, medium, markup, stash)]
     return "".join([*written, closing.removesuffix("\n") if is_tight else closing])
 

@@ -19,26 +19,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from itertools import islice
+from typing import Literal, NamedTuple
 
 import minijinja
-from minijinja._lowlevel import State
 from pydantic import JsonValue
 
+from worker.core import limits
 from worker.core.content import Content, Markup
-from worker.core.formats import moment, money
-from worker.core.markup import FIELD_MARK, escape, finish, safe_url, unescape_quotes
+from worker.core.engine import ESCAPED, NEED_EVENT, NEED_PERSON, engine
+from worker.core.markup import FIELD_MARK, TAG, escape, finish, safe_url, unescape_quotes
 from worker.core.text_source import UNWANTED, Source, parse
 from worker.errors import TemplateInvalid
 
 DEFAULT_LOCALE = "en"
-_FUEL = 20_000
 _DEEPEST = 8
 _WIDEST_INTEGER = 2**63
 
 
-@dataclass(frozen=True, slots=True)
-class TextKey:
+class TextKey(NamedTuple):
     """Which text: the event's type (`custom` for every custom type), the route's name, a locale it exists in."""
 
     event_type: str
@@ -46,8 +45,7 @@ class TextKey:
     locale: str
 
 
-@dataclass(frozen=True, slots=True)
-class PersonView:
+class PersonView(NamedTuple):
     """What a text may know of the person. `zone` is an IANA name; unknown ones count as UTC."""
 
     name: str
@@ -55,8 +53,7 @@ class PersonView:
     zone: str
 
 
-@dataclass(frozen=True, slots=True)
-class EventView:
+class EventView(NamedTuple):
     """What a text may know of the event's envelope. `time` is aware."""
 
     type: str
@@ -67,18 +64,28 @@ class EventView:
 class Unrenderable:
     """Why there is no content. `detail` names the text and the variable, never a value."""
 
-    reason: Literal["text_missing", "variable_unknown", "fuel_spent", "template_failed"]
+    reason: Literal[
+        "text_missing", "variable_unknown", "context_too_large", "fuel_spent", "template_failed", "output_too_large"
+    ]
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """One text, ready: its engine, its template's name in each markup, and the payload fields it needs."""
+    """One text, ready: its template's name in each markup, and the payload fields it needs.
+
+    `engines`: one for each of `limits.FUEL` where there is a loop, else one. `steps` as in `limits`. What no tag and
+    no filter asks about the person or the event is not told to the engine.
+    """
 
     path: str
-    environment: minijinja.Environment
+    text: str
+    engines: tuple[minijinja.Environment, ...]
     templates: dict[Markup, str]
     fields: tuple[str, ...]
+    steps: int
+    needs_person: bool
+    needs_event: bool
 
 
 class Texts:
@@ -92,10 +99,8 @@ class Texts:
         chosen = {_place(source): source for source in sources}
         self._locales = _locales(chosen.values())
         languages = {_language(source.locale) for source in chosen.values()}
-        environments = {language: _environment(language) for language in languages}
-        self._texts = {
-            place: _compile(source, environments[_language(source.locale)]) for place, source in chosen.items()
-        }
+        engines = {language: tuple(engine(language, fuel) for fuel in limits.FUEL) for language in languages}
+        self._texts = {place: _compile(source, engines[_language(source.locale)]) for place, source in chosen.items()}
 
     def has(self, event_type: str, audience: str) -> bool:
         """Is there a text for this audience of this event type?"""
@@ -125,7 +130,21 @@ class Texts:
         person: PersonView,
         event: EventView,
     ) -> Content | Unrenderable:
-        """Say it in one markup, in the channel's own wording where there is one.
+        """Say it in one markup; see `render_all`."""
+        contents = self.render_all(key, (markup,), channel, values=values, person=person, event=event)
+        return contents if isinstance(contents, Unrenderable) else contents[0]
+
+    def render_all(
+        self,
+        key: TextKey,
+        markups: Sequence[Markup],
+        channel: str,
+        *,
+        values: Mapping[str, JsonValue],
+        person: PersonView,
+        event: EventView,
+    ) -> tuple[Content, ...] | Unrenderable:
+        """Say it in several markups, in the channel's own wording where there is one.
 
         `values` holds every field of the payload's model, absent optional ones as None: None is false in `{% if %}`
         and prints nothing. Money and moments read as in the text's language, moments in the person's zone.
@@ -133,16 +152,25 @@ class Texts:
         compiled = self._find(key, channel)
         if compiled is None:
             return Unrenderable("text_missing", f"{key.event_type}/{key.audience}/{key.locale}")
-        context = _envelope(person, event)
+        context = _envelope(compiled, person, event)
         for field in compiled.fields:
             if field not in values:
-                return Unrenderable("variable_unknown", f"{compiled.path}: {field}")
+                return Unrenderable("variable_unknown", f"{_line_of(compiled, field)}: {field}")
             context[field] = _clean(values[field])
+        environment = _engine_for(compiled, context, len(person.name))
+        if isinstance(environment, Unrenderable):
+            return environment
+        contents: list[Content] = []
         try:
-            rendered = compiled.environment.render_template(compiled.templates[markup], **context)
+            for markup in markups:
+                rendered = environment.render_template(compiled.templates[markup], **context)
+                if len(rendered) > limits.LONGEST_OUTPUT:
+                    detail = f"{compiled.path}: {len(rendered)} characters, but the limit is {limits.LONGEST_OUTPUT}"
+                    return Unrenderable("output_too_large", detail)
+                contents.append(_content(rendered, markup, event.type))
         except minijinja.TemplateError as error:
-            return _unrenderable(compiled.path, error)
-        return _content(rendered, markup, event.type)
+            return _unrenderable(compiled, error)
+        return tuple(contents)
 
     def _find(self, key: TextKey, channel: str) -> _Compiled | None:
         locale = _normal(key.locale)
@@ -151,11 +179,35 @@ class Texts:
         )
 
 
-def _envelope(person: PersonView, event: EventView) -> dict[str, object]:
-    return {
-        "person": {"name": _clean(person.name), "locale": _clean(person.locale), "zone": person.zone},
-        "event": {"type": _clean(event.type), "time": event.time.isoformat()},
-    }
+def _envelope(compiled: _Compiled, person: PersonView, event: EventView) -> dict[str, object]:
+    context: dict[str, object] = {}
+    if compiled.needs_person:
+        context["person"] = {"name": _clean(person.name), "locale": _clean(person.locale), "zone": person.zone}
+    if compiled.needs_event:
+        context["event"] = {"type": _clean(event.type), "time": event.time.isoformat()}
+    return context
+
+
+def _engine_for(
+    compiled: _Compiled, context: Mapping[str, object], name_length: int
+) -> minijinja.Environment | Unrenderable:
+    """The engine whose fuel suits these values, or why there is none."""
+    weight = name_length
+    for field in compiled.fields:
+        value = context[field]
+        weight += len(value) if isinstance(value, str) else limits.weight(value)
+    if weight > limits.HEAVIEST_CONTEXT:
+        detail = f"{compiled.path}: the values it uses weigh {weight}, but the limit is {limits.HEAVIEST_CONTEXT}"
+        return Unrenderable("context_too_large", detail)
+    is_single = len(compiled.engines) == 1
+    if is_single and limits.is_surely_little(compiled.steps, weight):
+        return compiled.engines[0]
+    cost = name_length + sum(limits.cost(context[field]) for field in compiled.fields)
+    if not is_single:
+        return compiled.engines[limits.fuel_for(cost + len(compiled.text))]
+    if limits.is_too_much(compiled.steps, cost):
+        return Unrenderable("fuel_spent", f"{compiled.path}: it uses large values too often")
+    return compiled.engines[0]
 
 
 def _clean(value: object, depth: int = 0) -> object:
@@ -170,9 +222,10 @@ def _clean(value: object, depth: int = 0) -> object:
     if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < _WIDEST_INTEGER):
         return value
     if isinstance(value, Mapping):
-        return {_clean_text(str(key)): _clean(item, depth + 1) for key, item in value.items()}
+        items = islice(value.items(), limits.MOST_ITEMS)
+        return {_clean_text(str(key)): _clean(item, depth + 1) for key, item in items}
     if isinstance(value, Sequence):
-        return [_clean(item, depth + 1) for item in value]
+        return [_clean(item, depth + 1) for item in value[: limits.MOST_ITEMS]]
     return _clean_text(str(value))
 
 
@@ -196,10 +249,11 @@ def _one_line(text: str, markup: Markup) -> str:
     return unescape_quotes(" ".join(text.split()), markup)
 
 
-def _unrenderable(path: str, error: minijinja.TemplateError) -> Unrenderable:
+def _unrenderable(compiled: _Compiled, error: minijinja.TemplateError) -> Unrenderable:
     """Say what failed in the text's own words: the engine's message could quote a value."""
     start, end = error.range or (0, 0)
     place = (error.template_source or "").encode()[start:end].decode(errors="replace")
+    path = _line_of(compiled, place)
     match error.kind:
         case "UndefinedError":
             return Unrenderable("variable_unknown", f"{path}: {place}")
@@ -209,41 +263,36 @@ def _unrenderable(path: str, error: minijinja.TemplateError) -> Unrenderable:
             return Unrenderable("template_failed", f"{path}: {kind} at {place}")
 
 
-def _compile(source: Source, environment: minijinja.Environment) -> _Compiled:
+def _line_of(compiled: _Compiled, words: str) -> str:
+    """The text's path, and the first line whose tags have these words: what fails, fails where it first stands."""
+    for number, line in enumerate(compiled.text.splitlines(), 1):
+        if any(words in tag for tag in TAG.findall(line)):
+            return f"{compiled.path}, line {number}"
+    return compiled.path
+
+
+def _compile(source: Source, engines: tuple[minijinja.Environment, ...]) -> _Compiled:
     parsed = parse(source)
+    if not limits.has_loop(source.text):
+        engines = engines[:1]
     templates = {}
     for markup in Markup:
-        name = "/".join([*_place(source), "plain" if markup is Markup.PLAIN else f"{markup}.escaped"])
-        environment.add_template(name, parsed.engine_source(markup))
+        name = "/".join([*_place(source), "plain" if markup is Markup.PLAIN else f"{markup}{ESCAPED}"])
+        written = parsed.engine_source(markup)
+        for each in engines:
+            each.add_template(name, written)
         templates[markup] = name
-    return _Compiled(source.path, environment, templates, parsed.fields)
-
-
-def _environment(language: str) -> minijinja.Environment:
-    """An engine for one language. The end of a template's name says whether its values are escaped.
-
-    One escaping serves three markups: Telegram reads the numeric entities that HTML escaping makes, and for mrkdwn
-    `finish` takes them back. An escaping or a finalizer written in Python would be called for every value.
-    """
-    environment = minijinja.Environment(
-        fuel=_FUEL,
-        undefined_behavior="strict",
-        auto_escape_callback=lambda name: "html" if name.endswith(".escaped") else None,
+    words = limits.words_of_tags(source.text)
+    return _Compiled(
+        source.path,
+        source.text,
+        engines,
+        templates,
+        parsed.fields,
+        steps=len(words),
+        needs_person=not NEED_PERSON.isdisjoint(words),
+        needs_event=not NEED_EVENT.isdisjoint(words),
     )
-    for name in list(environment.globals):
-        environment.remove_global(name)
-
-    def money_filter(amount: object, currency: object = "") -> str:
-        return money(amount, currency, language)
-
-    @minijinja.pass_state
-    def datetime_filter(state: State, value: object) -> str:
-        return moment(value, state.lookup("person")["zone"], language)
-
-    environment.add_filter("money", money_filter)
-    environment.add_filter("datetime", datetime_filter)
-    environment.add_filter("default", lambda value, other="": other if value in ("", None) else value)
-    return environment
 
 
 def _place(source: Source) -> tuple[str, str, str, str]:

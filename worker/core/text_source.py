@@ -8,11 +8,12 @@ needs, and among it ways to print unescaped values or to fill the memory.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import minijinja
 
+from worker.core import limits
 from worker.core.content import Markup
 from worker.core.markup import (
     FIELD_MARK,
@@ -25,7 +26,24 @@ from worker.core.markup import (
 )
 from worker.errors import TemplateInvalid
 
-FILTERS = ("money", "datetime", "default", "join", "length", "upper", "lower", "round")
+FILTERS = (
+    "money",
+    "number",
+    "percent",
+    "bytes",
+    "duration",
+    "date",
+    "datetime",
+    "days_until",
+    "minutes_until",
+    "plural",
+    "default",
+    "join",
+    "length",
+    "upper",
+    "lower",
+    "round",
+)
 STATEMENTS = ("if", "elif", "else", "endif", "for", "endfor")
 KNOWN = {"person": ("name", "locale", "zone"), "event": ("type", "time")}
 """The names that are no payload fields, and what they have."""
@@ -40,7 +58,10 @@ _LITERAL = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
 _FILTER = re.compile(r"\|\s*(\w*)\s*")
 _CALL = re.compile(r"([\w\])]+)\s*\(")
 _WORDS_BEFORE_PARENTHESES = ("and", "or", "not", "in", "if", "elif", "else")
-_REFUSED = re.compile(r"__|\bis\b|\brecursive\b|\*")
+# Joining and repeating strings fills the memory; what remains of + is counting: {{ rank + 1 }}.
+_REFUSED = re.compile(r"__|\bis\b|\brecursive\b|[*~]|\+(?!\s*\d)")
+_SURPLUS = re.compile(r"\|\s*(number|percent|bytes|duration|date|datetime|days_until|minutes_until|length)\s*\(")
+_TAKEN = re.compile(r"for\b.*?\b(person|event|loop)\b.*?\bin\b")
 _SYNTAX = minijinja.Environment()
 
 
@@ -95,6 +116,7 @@ class Parsed:
 
 def parse(source: Source) -> Parsed:
     """Take a source apart and check all of it but the body's markup. Raises `TemplateInvalid`."""
+    _check_size(source)
     text = source.text.removeprefix("\ufeff").replace("\r\n", "\n")
     lines = text.split("\n")
     for number, line in enumerate(lines, start=1):
@@ -106,6 +128,16 @@ def parse(source: Source) -> Parsed:
     for piece in [*headers.values(), body]:
         fields |= _fields(source, piece)
     return Parsed(source, headers, body, tuple(sorted(fields)))
+
+
+def _check_size(source: Source) -> None:
+    for what, size, most in (
+        ("bytes", len(source.text.encode("utf-8", "replace")), limits.LONGEST_SOURCE_BYTES),
+        ("lines", source.text.count("\n") + 1, limits.MOST_LINES),
+        ("tags", source.text.count("{{") + source.text.count("{%") + source.text.count("{#"), limits.MOST_TAGS),
+    ):
+        if size > most:
+            raise _invalid(source, 1, f"it has {size} {what}, but the limit is {most}", "shorten it")
 
 
 def _check_characters(source: Source, number: int, line: str) -> None:
@@ -132,10 +164,8 @@ def _headers(source: Source, lines: list[str]) -> dict[str, _Piece]:
 def _fields(source: Source, piece: _Piece) -> set[str]:
     """Check all tags of one part, and name the payload fields that they use."""
     for number, line in enumerate(piece.text.split("\n"), start=piece.line):
-        for tag in TAG.findall(line):
+        for tag in _tags(source, number, line):
             _check_tag(source, number, tag)
-        if TAG_START.search(TAG.sub("", line)):
-            raise _invalid(source, number, "a tag does not end on its line", "close it with }}, %} or #}")
     if unbalanced(piece.text):
         number = piece.line + piece.text[: piece.text.index("{%")].count("\n")
         raise _invalid(source, number, "a statement has no beginning or no end", "pair if/endif, for/endfor")
@@ -147,8 +177,21 @@ def _fields(source: Source, piece: _Piece) -> set[str]:
     return {name.partition(".")[0] for name in names if not _is_known(source, piece, name)}
 
 
+def _tags(source: Source, number: int, line: str) -> Iterator[str]:
+    """The tags of one line. Never reads on from one that does not end, or a line of many took a minute."""
+    end = 0
+    while start := TAG_START.search(line, end):
+        tag = TAG.match(line, start.start())
+        if tag is None:
+            raise _invalid(source, number, "a tag does not end on its line", "close it with }}, %} or #}")
+        end = tag.end()
+        yield tag[0]
+
+
 def _check_tag(source: Source, number: int, tag: str) -> None:
     """Refuse what is not on the list: other statements and filters, tests, calls, repetition, private attributes."""
+    if len(tag) > limits.LONGEST_TAG:
+        raise _invalid(source, number, f"a tag is longer than {limits.LONGEST_TAG} characters", "say it in several")
     if tag.startswith("{#"):
         return
     inside = _LITERAL.sub('""', tag[2:-2].strip("-+ "))
@@ -157,6 +200,10 @@ def _check_tag(source: Source, number: int, tag: str) -> None:
     for name in _FILTER.findall(inside):
         if name not in FILTERS:
             raise _invalid(source, number, f"there is no filter {name!r}", f"use one of {', '.join(FILTERS)}")
+    if surplus := _SURPLUS.search(inside):
+        raise _invalid(source, number, f"the filter {surplus[1]} takes nothing in parentheses", "remove them")
+    if taken := _TAKEN.match(inside):
+        raise _invalid(source, number, f"the name {taken[1]} is taken", "call it something else")
     without_filters = _FILTER.sub("| ", inside)
     calls = [name for name in _CALL.findall(without_filters) if name not in _WORDS_BEFORE_PARENTHESES]
     if calls or _REFUSED.search(inside):

@@ -26,6 +26,7 @@ _LINT = {
     "rules": ["ruff", "check", "--quiet", "--output-format=concise", "."],
     "types": ["mypy"],
     "imports": ["lint-imports"],
+    "texts": ["python", "-m", "worker.cli", "check"],
 }
 # One process a core, and one file in one process: what a module's tests share is then made once.
 _PYTEST = ["pytest", "--numprocesses=2", "--dist=loadfile"]
@@ -49,7 +50,7 @@ def run_tests(arguments: list[str]) -> int:
 
 
 def run_lint() -> int:
-    """Check format, rules, types and import contracts, tell of each, and give an exit code: 0 if all are kept."""
+    """Check format, rules, types, imports and our texts, tell of each, and give an exit code: 0 if all are kept."""
     _require_checkout()
     console = Console(highlight=False)
     with ThreadPoolExecutor() as threads:

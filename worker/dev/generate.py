@@ -1,4 +1,5 @@
-"""Writes the files that are made from the code: tables of settings and metrics, the broker's definitions, schemas.
+"""Writes the files that are made from the code: tables of settings and metrics, the broker's definitions, schemas,
+the reference of events. A sample of each event type is made once, and never again: it stands for what producers send.
 
 What a file says is decided where the fact lives (settings, metrics, topology, catalogue); only its form is decided
 here. Works only in a checkout.
@@ -13,24 +14,28 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le
 from prometheus_client.metrics import MetricWrapperBase
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from rich.console import Console
 
-from schemas.catalogue import Catalogue
+from schemas.catalogue import Catalogue, EventInfo
 from worker import metrics
 from worker.bootstrap import BUILT_IN_EVENTS
 from worker.broker.topology import Binding, Exchange, Queue, topology
+from worker.core.example import cloud_event
+from worker.dev.asyncapi import asyncapi
 from worker.dev.checks import NotACheckout
+from worker.dev.event_reference import event_reference
 from worker.settings import TOOLING, ChannelName, Settings, variable
 
 ROOT: Final = Path(__file__).parents[2]
 _SCHEMAS: Final = "schemas/generated"
+_SAMPLES: Final = "schemas/samples"
 _VHOST: Final = "/"
 _GROUPS: Final = {
     "Services": ("amqp_url", "database_url", "database_connections"),
     "Deliveries": ("channels", "attempt_limit", "on_unsure"),
-    "E-mail": ("smtp_", "email_"),
+    "E-mail": ("smtp_", "email_", "brand_", "settings_url"),
     "Telegram": ("telegram_",),
     "Slack": ("slack_",),
     "A product's own events and texts": ("event_modules", "template_dirs"),
@@ -83,7 +88,7 @@ def run_generate(*, check: bool) -> int:
     """
     if not (ROOT / "pyproject.toml").exists():
         raise NotACheckout("`kabar generate` writes into the source. Clone Kabar and run `./kabar generate` there.")
-    wanted = documents()
+    wanted = missing_samples() | documents()
     stale = [name for name, content in wanted.items() if _content(name) != content]
     left_over = [name for name in _present() if name not in wanted]
     if not check:
@@ -99,15 +104,40 @@ def run_generate(*, check: bool) -> int:
 def documents() -> dict[str, str]:
     """Make every generated file: its path from the root of the checkout, and its content."""
     catalogue = Catalogue.of_modules(BUILT_IN_EVENTS)
+    samples = {info.type: _sample(info) for info in catalogue}
     return {
+        "docs/events.md": event_reference(catalogue, samples),
         "docs/settings.md": _SETTINGS_PAGE.format(settings=_rows(_settings()), tooling=_rows(_tooling())),
         "docs/metrics.md": _METRICS_PAGE.format(metrics=_rows(_metrics())),
         "deploy/rabbitmq/definitions.json": _json(definitions(catalogue)),
+        f"{_SCHEMAS}/asyncapi.json": _json(asyncapi(catalogue, samples)),
         **{
             f"{_SCHEMAS}/{info.text_key}.json": _json({**info.model.model_json_schema(), "title": info.type})
             for info in catalogue
         },
     }
+
+
+def sample_name(info: EventInfo) -> str:
+    """Answer where the golden sample of a type's newest version is, from the root of the checkout."""
+    return f"{_SAMPLES}/{info.text_key}.v{info.version}.json"
+
+
+def missing_samples() -> dict[str, str]:
+    """Make a sample for each type and version that has none. Raises ValueError where the model would not take it."""
+    missing = [info for info in Catalogue.of_modules(BUILT_IN_EVENTS) if _content(sample_name(info)) is None]
+    for info in missing:
+        try:
+            info.model.model_validate(cloud_event(info)["data"])
+        except ValidationError as error:
+            raise ValueError(f"write {sample_name(info)} by hand, for none can be made: {error}") from None
+    return {sample_name(info): _json(cloud_event(info)) for info in missing}
+
+
+def _sample(info: EventInfo) -> dict[str, Any]:
+    content = _content(sample_name(info))
+    sample: dict[str, Any] = cloud_event(info) if content is None else json.loads(content)
+    return sample
 
 
 def _content(name: str) -> str | None:
@@ -157,7 +187,7 @@ def _accepts(field: FieldInfo) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    if _is_secret(field) or field.default is None or field.default in ((), {}):
+    if _is_secret(field) or field.default in (None, "", (), {}):
         return "none"
     shown = ",".join(field.default) if isinstance(field.default, tuple) else field.default
     return f"`{shown}`"

@@ -39,6 +39,8 @@ class Leased(NamedTuple):
     name: str
     locale: str | None
     time_zone: str | None
+    template_edition: int | None = None
+    """The newest edition of the texts when it was planned; None: what is newest now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Settlement(NamedTuple):
     duration_ms: int | None = None
     suppresses: bool = False
     fingerprint: str = ""
+    template_version: str = ""
 
 
 class Shown(NamedTuple):
@@ -85,6 +88,8 @@ class Shown(NamedTuple):
     body: str
     link: str
     action: str
+    trimmings: str | None = None
+    """What is shown beside the words, JSON; None where there is nothing."""
 
 
 async def lease(
@@ -103,12 +108,12 @@ async def lease(
 def _leased(row: Record, token: int) -> Leased:
     (
         delivery_id, notification_id, person_id, channel, address, lane, _, _, attempt, attempt_limit, on_unsure,
-        created_at, route, event_id, source, event_type, time, data, traceparent, name, locale, time_zone,
+        created_at, route, event_id, source, event_type, time, data, traceparent, name, locale, time_zone, edition,
     ) = row  # fmt: skip
     return Leased(
         delivery_id, token, notification_id, person_id, channel, address, Lane(lane), attempt, attempt_limit,
         UnsurePolicy(on_unsure), created_at, route, event_id, source, event_type, time, data, traceparent, name or "",
-        locale, time_zone,
+        locale, time_zone, edition,
     )  # fmt: skip
 
 
@@ -127,7 +132,7 @@ async def settle(ledger: Ledger, settlements: Sequence[Settlement], shown: Seque
     rows = await ledger.fetch(
         statement("settle"),
         *zip(*settlements, strict=True),
-        *(zip(*shown, strict=True) if shown else [()] * 6),
+        *(zip(*shown, strict=True) if shown else [()] * len(Shown._fields)),
     )
     return {row["id"]: row["state"] for row in rows}
 

@@ -24,10 +24,13 @@ class Ready(NamedTuple):
     lane: Lane
 
 
-async def record(ledger: Ledger, decisions: Sequence[Decision], copies: Mapping[UUID, int]) -> list[UUID]:
+async def record(
+    ledger: Ledger, decisions: Sequence[Decision], copies: Mapping[UUID, int], edition: int | None = None
+) -> list[UUID]:
     """Write events, notifications and deliveries. Answers the keys of events that were there before.
 
     Those keep their rows untouched. No key may occur twice in one call; `copies` says how often each had arrived.
+    The deliveries are rendered in the words of this `edition` of the texts; None: of what is newest then.
     """
     events = [_event_row(decision, copies[decision.event.key] - 1) for decision in decisions]
     notifications = [
@@ -46,6 +49,7 @@ async def record(ledger: Ledger, decisions: Sequence[Decision], copies: Mapping[
         *_columns(events, EVENT_COLUMNS),
         *_columns(notifications, NOTIFICATION_COLUMNS),
         *_columns(deliveries, DELIVERY_COLUMNS),
+        edition,
     )
     return [row["key"] for row in rows]
 

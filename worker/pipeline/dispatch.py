@@ -16,13 +16,19 @@ from worker.ledger.intake import Ready, record, still_queued
 
 
 async def dispatch(
-    ledger: Ledger, publisher: Publisher, decisions: Sequence[Decision], copies: Mapping[UUID, int]
+    ledger: Ledger,
+    publisher: Publisher,
+    decisions: Sequence[Decision],
+    copies: Mapping[UUID, int],
+    edition: int | None = None,
 ) -> frozenset[UUID]:
-    """Write and publish a batch, of which each event arrived in so many `copies`. Waits out outages of either side.
+    """Write and publish a batch, of which each event arrived in so many `copies`, to be said in the words of `edition`.
+
+    Waits out outages of either side.
 
     Answers the keys of events seen before.
     """
-    known = frozenset(await ledger.persist(lambda: record(ledger, decisions, copies)))
+    known = frozenset(await ledger.persist(lambda: record(ledger, decisions, copies, edition)))
     ready = [ready for decision in decisions if decision.event.key not in known for ready in _ready(decision)]
     if known:
         ready += await ledger.persist(lambda: still_queued(ledger, list(known)))

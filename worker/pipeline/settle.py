@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from worker.channels.base import Abilities
+import orjson
+
+from worker.channels.base import PLAIN, Abilities
 from worker.channels.inbox import InboxMessage
 from worker.core.fingerprint import fingerprint
 from worker.core.outcome import Again, Dead, Deferred, Done, Outcome, Refused, Released, Requeue, Sent, Unsure, judge
@@ -32,6 +34,7 @@ class Tried(NamedTuple):
     jitter: float
     duration_ms: int = 0
     shown: InboxMessage | None = None
+    template_version: str = ""
 
 
 async def settle(ledger: Ledger, tried: Sequence[Tried]) -> list[tuple[Tried, str]]:
@@ -46,13 +49,17 @@ async def settle(ledger: Ledger, tried: Sequence[Tried]) -> list[tuple[Tried, st
 
 
 def _shown(leased: Leased, message: InboxMessage) -> Shown:
-    return Shown(leased.id, leased.notification_id, message.title, message.body, message.link, message.action)
+    return Shown(
+        leased.id, leased.notification_id, message.title, message.body, message.link, message.action,
+        None if message.trimmings is PLAIN else orjson.dumps(message.trimmings).decode(),
+    )  # fmt: skip
 
 
 def _settlement(one: Tried) -> Settlement:
     leased, outcome = one.leased, one.outcome
     if isinstance(outcome, Sent):
-        return Settlement(leased.id, leased.token, "sent", reference=outcome.reference)
+        version = one.template_version
+        return Settlement(leased.id, leased.token, "sent", reference=outcome.reference, template_version=version)
     verdict = judge(
         outcome,
         attempt=leased.attempt,
@@ -75,6 +82,7 @@ def _settlement(one: Tried) -> Settlement:
         duration_ms=one.duration_ms,
         suppresses=isinstance(outcome, Refused) and outcome.suppress,
         fingerprint=fingerprint("settle", leased.channel, outcome.reason) if state == "dead" else "",
+        template_version=one.template_version,
     )
 
 

@@ -25,17 +25,18 @@ from worker.broker.consumer import Inbox, Received, ack, reject
 from worker.broker.topology import deliver_queue
 from worker.channels.base import Channel
 from worker.channels.inbox import InboxMessage
+from worker.core.editions import Editions
 from worker.core.outcome import Deferred, Outcome, Refused, Released
-from worker.core.template import Texts
 from worker.ledger.connection import Ledger
 from worker.ledger.deliveries import Leased
 from worker.pipeline.lease import LEASE_SECONDS, lease
-from worker.pipeline.render import render
+from worker.pipeline.render import Rendered, needs, render
 from worker.pipeline.send import SEND_SECONDS, send
 from worker.pipeline.settle import Tried
 from worker.roles.announcer import Announcer
 from worker.roles.holds import Holds
 from worker.roles.settler import Settler
+from worker.roles.text_watch import TextWatch
 
 WINDOW = 64
 URGENT_ROOM = 16
@@ -45,10 +46,11 @@ _log = structlog.get_logger("courier")
 
 
 class _Ready(NamedTuple):
-    """A delivery to be sent; `message` is its channel's own. `begin_by` is on the monotonic clock."""
+    """A delivery to be sent; `message` is its channel's own, `version` its text's. `begin_by`: monotonic clock."""
 
     leased: Leased
     message: object
+    version: str
     begin_by: float
 
 
@@ -89,7 +91,7 @@ class Courier:
         settler: Settler,
         announcer: Announcer,
         catalogue: Catalogue,
-        texts: Texts,
+        texts: TextWatch,
     ) -> None:
         self._channel = channel
         self._ledger = ledger
@@ -169,23 +171,30 @@ class Courier:
             await ack(received)
         self._in_flight -= len(ids) - len(leased)
         self._announcer.add_ended(ended)
+        editions = await self._texts_for(leased)
         with metrics.Timed("render", len(leased)):
             for one in leased:
-                self._render(one, lane, begin_by)
+                self._render(one, editions, lane, begin_by)
         metrics.in_flight.labels(self._channel.name).set(self._in_flight)
 
-    def _render(self, leased: Leased, lane: Lane, begin_by: float) -> None:
+    async def _texts_for(self, leased: Sequence[Leased]) -> Editions:
+        """Have every text at hand before rendering. Waits only for what was published just now or long ago."""
+        editions = await self._texts.ready_for(leased)
+        old = [one for one in leased if one.template_edition is not None and one.template_edition < editions.newest]
+        return await self._texts.prepare(needs(one, self._catalogue) for one in old) if old else editions
+
+    def _render(self, leased: Leased, editions: Editions, lane: Lane, begin_by: float) -> None:
         try:
-            message = render(leased, self._catalogue, self._texts, self._channel)
+            message, version = render(leased, self._catalogue, editions, self._channel)
         except Exception as error:  # noqa: BLE001 - a bug over one delivery must not stop its neighbours
             _log.exception("render.failed", delivery_id=str(leased.id), error_type=type(error).__name__)
-            message = Refused("render_bug", type(error).__name__, fault="ours")
+            message, version = Rendered(Refused("render_bug", type(error).__name__, fault="ours"))
         if self._stopping:
             message = Released("shutdown")
         if isinstance(message, Refused | Deferred | Released):
-            self._finish(leased, message, 0.0)
+            self._finish(leased, message, 0.0, version)
             return
-        self._to_send[lane].append(_Ready(leased, message, begin_by))
+        self._to_send[lane].append(_Ready(leased, message, version, begin_by))
         self._sendable.release()
 
     async def _send_loop(self) -> None:
@@ -199,7 +208,7 @@ class Courier:
             outcome = self._objection(ready, start) or await send(self._channel, ready.message)
             self._holds.note(outcome, ready.leased.address, time.monotonic())
             shown = ready.message if isinstance(ready.message, InboxMessage) else None
-            self._finish(ready.leased, outcome, time.monotonic() - start, shown)
+            self._finish(ready.leased, outcome, time.monotonic() - start, ready.version, shown)
 
     def _objection(self, ready: _Ready, now: float) -> Outcome | None:
         """Why not to begin this send now."""
@@ -207,7 +216,9 @@ class Courier:
             return Released("lease_too_old")
         return self._holds.objection(ready.leased.address, now)
 
-    def _finish(self, leased: Leased, outcome: Outcome, seconds: float, shown: InboxMessage | None = None) -> None:
+    def _finish(
+        self, leased: Leased, outcome: Outcome, seconds: float, version: str = "", shown: InboxMessage | None = None
+    ) -> None:
         tried = Tried(
             leased,
             outcome,
@@ -215,6 +226,7 @@ class Courier:
             random.random(),  # noqa: S311 - jitter
             int(seconds * 1000),
             shown,
+            version,
         )
         self._settler.add(tried, self._settled)
         metrics.send_seconds.labels(self._channel.name).observe(seconds)

@@ -30,6 +30,7 @@ from worker.pipeline.address import address
 from worker.pipeline.decide import decide
 from worker.pipeline.dispatch import dispatch
 from worker.roles.announcer import Announcer
+from worker.roles.text_watch import TextWatch
 
 BATCH = 256
 PREFETCH = 2 * BATCH
@@ -48,12 +49,14 @@ class Intake:
         announcer: Announcer,
         catalogue: Catalogue,
         channels: Mapping[str, ChannelRule],
+        texts: TextWatch,
     ) -> None:
         self._ledger = ledger
         self._publisher = publisher
         self._announcer = announcer
         self._catalogue = catalogue
         self._channels = channels
+        self._texts = texts
         self._suspects = Inbox(SUSPECT, prefetch=1)
         self.inboxes = [*(Inbox(intake_queue(lane), PREFETCH) for lane in Lane), self._suspects]
 
@@ -128,7 +131,7 @@ class Intake:
                 await self._bury(batch[judged.index(event)], verdict)
         with metrics.Timed("dispatch", len(decisions)):
             copies = Counter(one.key for one in judged if isinstance(one, Event))
-            known = await dispatch(self._ledger, self._publisher, decisions, copies)
+            known = await dispatch(self._ledger, self._publisher, decisions, copies, await self._texts.newest())
         self._announcer.add_skipped(_count([one for one in decisions if one.event.key not in known]))
         return len(known)
 

@@ -16,12 +16,13 @@ WITH event AS (
     JOIN event ON event.key = n.event_key AND event.is_new
 ), delivery AS (
     INSERT INTO deliveries (id, notification_id, event_key, person_id, channel, address, lane, state, reason, detail,
-                            attempt_limit, on_unsure, due_at, expires_at, finished_at)
+                            attempt_limit, on_unsure, due_at, expires_at, finished_at, template_edition)
     SELECT d.id, d.notification_id, d.event_key, d.person_id, d.channel, d.address, d.lane, d.state, d.reason,
            d.detail, d.attempt_limit, d.on_unsure,
            CASE WHEN d.state = 'queued' THEN now() + interval '60 s' END,
            d.expires_at,
-           CASE WHEN d.state <> 'queued' THEN now() END
+           CASE WHEN d.state <> 'queued' THEN now() END,
+           $37::bigint
     FROM unnest($24::uuid[], $25::uuid[], $26::uuid[], $27::text[], $28::text[], $29::text[], $30::text[],
                 $31::text[], $32::text[], $33::text[], $34::int[], $35::text[], $36::timestamptz[])
          AS d (id, notification_id, event_key, person_id, channel, address, lane,

@@ -35,4 +35,4 @@ FROM judged j
 WHERE d.id = j.id AND d.state = 'queued'
 RETURNING d.id, d.notification_id, d.person_id, d.channel, d.address, d.lane, d.state, d.reason, d.attempt,
           d.attempt_limit, d.on_unsure, d.created_at, j.route, j.event_id, j.source, j.type, j.time, j.data,
-          j.traceparent, j.name, j.locale, j.time_zone
+          j.traceparent, j.name, j.locale, j.time_zone, d.template_edition

@@ -2,9 +2,9 @@
 -- was reaped meanwhile is settled too, as long as nobody has leased it again: that is the truth, and saves a double.
 WITH verdict AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::bool[],
-                         $8::bool[], $9::text[], $10::text[], $11::int[], $12::bool[], $13::text[])
+                         $8::bool[], $9::text[], $10::text[], $11::int[], $12::bool[], $13::text[], $14::text[])
         AS v (id, token, state, reason, detail, delay, gives_back, resends, reference, outcome, duration_ms,
-              suppresses, fingerprint)
+              suppresses, fingerprint, template_version)
 ), settled AS (
     UPDATE deliveries d
     SET state = CASE WHEN v.state = 'waiting' AND now() + make_interval(secs => v.delay) >= d.expires_at
@@ -14,6 +14,7 @@ WITH verdict AS (
         attempt = d.attempt - CASE WHEN v.gives_back THEN 1 ELSE 0 END,
         resends = d.resends + CASE WHEN v.resends THEN 1 ELSE 0 END,
         reference = v.reference,
+        template_version = coalesce(nullif(v.template_version, ''), d.template_version),
         due_at = CASE WHEN v.state = 'queued' THEN now() + interval '60 s'
                       WHEN v.state = 'waiting' AND now() + make_interval(secs => v.delay) < d.expires_at
                       THEN now() + make_interval(secs => v.delay) END,
@@ -39,9 +40,11 @@ WITH verdict AS (
     WHERE s.suppresses AND a.person_id = s.person_id AND a.channel = s.channel AND a.address = s.address
 ), shown AS (
     UPDATE notifications n
-    SET title = i.title, body = i.body, link = i.link, action = i.action, shown_at = now()
-    FROM unnest($14::uuid[], $15::uuid[], $16::text[], $17::text[], $18::text[], $19::text[])
-         AS i (id, notification_id, title, body, link, action)
+    SET title = i.title, body = i.body, link = i.link, action = i.action, trimmings = i.trimmings::jsonb,
+        shown_at = now()
+    FROM unnest($15::uuid[], $16::uuid[], $17::text[], $18::text[], $19::text[], $20::text[],
+                $21::text[])
+         AS i (id, notification_id, title, body, link, action, trimmings)
     JOIN settled s ON s.id = i.id AND s.state = 'sent'
     WHERE n.id = i.notification_id
 )

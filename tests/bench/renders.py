@@ -1,0 +1,106 @@
+"""What rendering alone costs: one delivery of the measured job on each channel, and the loading of all built-in texts.
+
+CPU time of this process. Each figure is the best of several rounds: others on the machine can only make it worse.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from time import process_time
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from schemas.catalogue import Catalogue, Lane
+from tests.bench.errors import RunFailed
+from tests.bench.events import BenchPaid
+from tests.bench.people import person_id
+from tests.bench.producer import body
+from tests.bench.results import Renders
+from worker.channels.base import Channel
+from worker.channels.email import EmailChannel
+from worker.channels.slack import SlackChannel
+from worker.channels.telegram import TelegramChannel
+from worker.core.editions import Editions
+from worker.core.outcome import Deferred, Refused, UnsurePolicy
+from worker.ledger.deliveries import Leased
+from worker.pipeline.render import render
+from worker.texts import BUILT_IN, load_texts, read_sources
+
+_TEXTS = Path(__file__).parent / "texts"
+_PEOPLE = 10_000
+_DELIVERIES = 1_000
+_ROUNDS = 7
+_LOADS = 3
+_AT = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
+
+
+def measure() -> Renders:
+    """Measure in this process; takes two seconds."""
+    return Renders(
+        email_us=_of(EmailChannel("smtp://127.0.0.1:25", "Kabar <kabar@bench.test>"), "{person}@bench.test"),
+        slack_us=_of(SlackChannel(), "https://hooks.slack.com/services/T0BENCH/B0BENCH/{person}"),
+        telegram_us=_of(TelegramChannel("1:bench"), "4711"),
+        texts_load_ms=min(_cpu_of(lambda: load_texts(BUILT_IN)) for _ in range(_LOADS)) * 1e3,
+    )
+
+
+def _of(channel: Channel[Any], address: str) -> float:
+    """Microseconds of one delivery: from what the lease gave to the channel's own message. No two are the same."""
+    catalogue = Catalogue([BenchPaid])
+    editions = Editions.of_files(read_sources(_TEXTS))
+    numbers = iter(range(_ROUNDS * _DELIVERIES))
+    rounds = [
+        [_leased(number, channel.name, address) for number in islice(numbers, _DELIVERIES)] for _ in range(_ROUNDS)
+    ]
+    first = render(rounds[0][0], catalogue, editions, channel).message
+    if isinstance(first, Refused | Deferred):
+        raise RunFailed(f"the job's own text is not rendered for {channel.name}: {first}")
+
+    def every(deliveries: Sequence[Leased]) -> None:
+        for leased in deliveries:
+            render(leased, catalogue, editions, channel)
+
+    return min(_cpu_of(lambda: every(deliveries)) for deliveries in rounds) / _DELIVERIES * 1e6  # noqa: B023
+
+
+def _cpu_of(work: Callable[[], object]) -> float:
+    gc.collect()
+    begin = process_time()
+    work()
+    return process_time() - begin
+
+
+def _leased(number: int, channel: str, address: str) -> Leased:
+    data = orjson.loads(body(number, _PEOPLE))["data"]
+    data["paid_at"] = (_AT + timedelta(seconds=number)).isoformat()
+    person = person_id(number)
+    return Leased(
+        UUID(int=number),
+        1,
+        UUID(int=number),
+        person,
+        channel,
+        address.format(person=person),
+        Lane.NORMAL,
+        1,
+        8,
+        UnsurePolicy.RESEND,
+        _AT,
+        "user",
+        f"{number:07}",
+        "bench/payments",
+        BenchPaid.info.type,
+        _AT,
+        orjson.dumps(data).decode(),
+        None,
+        f"Ayu {person}",
+        "en",
+        "Asia/Jakarta",
+        None,
+    )
