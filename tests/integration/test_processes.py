@@ -123,7 +123,7 @@ async def test_a_defect_over_one_event_harms_no_neighbour(database_url: str, rab
 
 
 async def test_what_is_killed_in_mid_sending_is_sent_again_and_said(database_url: str, rabbitmq_url: str) -> None:
-    """A courier killed while a server keeps it waiting leaves a lease that runs out, is told as unsure, and resolved."""
+    """A courier killed while a server keeps it waiting leaves a lease that runs out, is told as unsure, is resolved."""
     async with a_world(database_url, rabbitmq_url, roles=("intake", "timer")) as world:
         await world.know("ani", addresses={"email": ["silent@example.com"]})
         async with worker(world.settings, "courier") as courier:
