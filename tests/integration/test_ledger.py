@@ -378,6 +378,7 @@ async def test_sent_after_the_lease_ran_out_is_the_truth(ledger: Ledger, policy:
         await deliveries.wake(ledger, 10)
 
     assert await deliveries.settle(ledger, [Settlement(leased.id, 7, "sent")], []) == {leased.id: "sent"}
+    assert (await row(ledger, leased.id))["resends"] == 0
     assert await deliveries.lease(ledger, [leased.id], 8, 60) == ([], [])
 
 
@@ -389,6 +390,19 @@ async def test_sent_after_the_lease_and_the_time_ran_out_is_the_truth_too(ledger
     assert await state(ledger, leased.id) == ("expired", "lease_ran_out")
 
     assert await deliveries.settle(ledger, [Settlement(leased.id, 7, "sent")], []) == {leased.id: "sent"}
+
+
+async def test_sent_after_the_last_lease_ran_out_takes_the_dead_letter_back(ledger: Ledger) -> None:
+    """Nobody is asked to replay what in truth went out, and no resend is counted that was not needed."""
+    leased = await a_lease(ledger)
+    await alter(ledger, "due_at = now(), attempt_limit = 1", leased.id)
+    await deliveries.reap(ledger, 10)
+    assert await state(ledger, leased.id) == ("dead", "lease_ran_out")
+
+    assert await deliveries.settle(ledger, [Settlement(leased.id, 7, "sent")], []) == {leased.id: "sent"}
+    assert (await row(ledger, leased.id))["resends"] == 0
+    (letter,) = await ledger.fetch("SELECT state FROM dead_letters")
+    assert letter["state"] == "dropped"
 
 
 async def test_any_other_late_outcome_changes_nothing(ledger: Ledger) -> None:

@@ -115,7 +115,7 @@ class Intake:
         self, events: list[Event], batch: Sequence[Received], judged: Sequence[Event | Rejected], now: datetime
     ) -> int:
         """Answer how many of the events had been seen before."""
-        changes = [change for event in events for change in _directory_change(event)]
+        changes = [change for event in events for change in _directory_change(event, now)]
         if changes:
             await self._ledger.persist(lambda: apply_changes(self._ledger, changes))
         with metrics.Timed("address", len(events)):
@@ -161,14 +161,15 @@ class Intake:
         )
 
 
-def _directory_change(event: Event) -> Iterator[DirectoryChange]:
+def _directory_change(event: Event, now: datetime) -> Iterator[DirectoryChange]:
+    at = min(event.time, now)  # a producer's clock that runs ahead must not make later changes look old
     match event.payload:
         case PersonChanged() as new:
-            yield PersonChange(new.person_id, event.time, new.name, new.locale, new.time_zone, new.roles, new.addresses)
+            yield PersonChange(new.person_id, at, new.name, new.locale, new.time_zone, new.roles, new.addresses)
         case PersonRemoved() as gone:
-            yield PersonRemoval(gone.person_id, event.time)
+            yield PersonRemoval(gone.person_id, at)
         case PreferenceChanged() as wish:
-            yield PreferenceChange(wish.person_id, event.time, wish.scope, wish.channel, wish.enabled)
+            yield PreferenceChange(wish.person_id, at, wish.scope, wish.channel, wish.enabled)
         case _:
             return
 
