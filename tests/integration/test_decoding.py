@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -19,7 +18,6 @@ from worker.broker.consumer import Consumer, Inbox
 from worker.broker.publisher import Publisher
 from worker.broker.topology import DEAD_INTAKE, DEAD_LETTER, declare, topology
 from worker.core.message import Rejected
-from worker.dev.broker import DevelopmentBroker
 from worker.pipeline.accept import accept
 
 CATALOGUE = Catalogue.of_modules(BUILT_IN_EVENTS)
@@ -36,17 +34,6 @@ async def declare_all(connection: AbstractConnection) -> None:
     channel = await connection.channel()
     await declare(channel, WANTED)
     await channel.close()
-
-
-@pytest.fixture(params=["development", "rabbitmq"])
-async def amqp_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    if request.param == "rabbitmq":
-        yield request.getfixturevalue("rabbitmq_url")
-        return
-    broker = DevelopmentBroker()
-    await broker.start()
-    yield broker.url
-    await broker.aclose()
 
 
 async def publish(url: str, flags: int, properties: bytes, routing_key: str = "no.type") -> None:
