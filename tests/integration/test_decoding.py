@@ -17,6 +17,7 @@ from worker.bootstrap import BUILT_IN_EVENTS
 from worker.broker.consumer import Consumer, Inbox
 from worker.broker.publisher import Publisher
 from worker.broker.topology import DEAD_INTAKE, DEAD_LETTER, declare, topology
+from worker.core.dead_letter import read_dead
 from worker.core.message import Rejected
 from worker.pipeline.accept import accept
 
@@ -28,6 +29,15 @@ EVENT_ID = b"\x02e1"
 
 def table(entries: bytes) -> bytes:
     return struct.pack(">I", len(entries)) + entries
+
+
+def nested(levels: int, kind: bytes) -> bytes:
+    """Answer headers of so many levels: tables (F) under one name, or lists (A)."""
+    name = b"\x02$a" if kind == b"F" else b""
+    inner = b""
+    for _ in range(levels):
+        inner = name + kind + table(inner)
+    return table(inner if name else b"\x01a" + inner)
 
 
 async def declare_all(connection: AbstractConnection) -> None:
@@ -71,6 +81,9 @@ async def publish(url: str, flags: int, properties: bytes, routing_key: str = "n
         (HEADERS | MESSAGE_ID, table(b"\x01aD\xff\x00\x00\x00\x05") + EVENT_ID, "type_unknown", "e1"),
         (HEADERS | MESSAGE_ID, table(b"\x01ad" + struct.pack(">d", 1e300)) + EVENT_ID, "type_unknown", "e1"),
         (HEADERS | MESSAGE_ID, table(b"\x01al" + b"\xff" * 8) + EVENT_ID, "type_unknown", "e1"),
+        (HEADERS | MESSAGE_ID, nested(98, b"F") + EVENT_ID, "type_unknown", "e1"),
+        (HEADERS | MESSAGE_ID, nested(260, b"F") + EVENT_ID, "headers_unreadable", "e1"),
+        (HEADERS | MESSAGE_ID, nested(800, b"A") + EVENT_ID, "headers_unreadable", "e1"),
     ],
 )
 async def test_odd_properties_are_refused_by_name_and_stop_nobody(
@@ -95,6 +108,7 @@ async def test_odd_properties_are_refused_by_name_and_stop_nobody(
 
     assert isinstance(judged, Rejected)
     assert (judged.code, dead.message.message_id) == (code, event_id)
+    assert read_dead(dead.message).event_id == event_id
     assert not consumer.link.outage
     for link, task in zip((consumer.link, publisher.link), links, strict=True):
         task.cancel()
