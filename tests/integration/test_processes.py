@@ -129,6 +129,7 @@ async def test_what_is_killed_in_mid_sending_is_sent_again_and_said(database_url
         async with worker(world.settings, "courier") as courier:
             (event_id,) = await world.tell(failed(1))
             await world.simulator.wait_for(1, PATIENCE_SECONDS, "email")
+            await world.until("SELECT 1 FROM deliveries WHERE channel = 'inbox' AND state = 'sent'")
             courier.kill()
         await world.rows("UPDATE deliveries SET due_at = now() WHERE state = 'leased'")
 
@@ -151,3 +152,17 @@ async def _publish_plain(url: str, routing_key: str, message_id: str, data: dict
     async with await aio_pika.connect(url) as connection, connection.channel() as channel:
         exchange = await channel.get_exchange("kabar.events")
         await exchange.publish(aio_pika.Message(json.dumps(data).encode(), message_id=message_id), routing_key)
+
+
+async def test_a_worker_whose_database_has_no_schema_says_what_to_do(
+    empty_database_url: str, rabbitmq_url: str
+) -> None:
+    """It ends with one line that names the command, and no traceback."""
+    async with a_simulator() as simulator:
+        settings = settings_for(simulator, empty_database_url, rabbitmq_url, channels=("inbox",))
+        async with worker(settings) as started:
+            code = await asyncio.wait_for(started.process.wait(), 30)
+
+    told = [str(line["event"]) for line in started.lines if "timestamp" not in line]
+    assert code == 2
+    assert told == ["kabar: the database lacks this version's schema: run `kabar migrate`\n"]

@@ -42,15 +42,16 @@ class Settler:
 
     async def run(self) -> None:
         """Settle until `stop` was called and nothing waits."""
-        while self._waiting or not self._stopping:
-            await self._arrived.wait()
-            self._arrived.clear()
-            if not self._stopping:
-                await asyncio.sleep(LINGER_SECONDS)
-            if self._waiting:
-                await self._flush()
+        async with asyncio.TaskGroup() as publishing:
+            while self._waiting or not self._stopping:
+                await self._arrived.wait()
+                self._arrived.clear()
+                if not self._stopping:
+                    await asyncio.sleep(LINGER_SECONDS)
+                if self._waiting:
+                    await self._flush(publishing)
 
-    async def _flush(self) -> None:
+    async def _flush(self, publishing: asyncio.TaskGroup) -> None:
         batch, self._waiting = self._waiting, []
         with metrics.Timed("settle", len(batch)):
             written = await settle(self._ledger, [tried for tried, _ in batch])
@@ -61,6 +62,7 @@ class Settler:
             Ready(one.leased.id, one.leased.channel, one.leased.lane) for one, state in written if state == "queued"
         ]
         if back:
-            await until_published(lambda: self._publisher.publish_jobs(back))
+            # Not waited for: while the broker is away, outcomes are settled all the same.
+            publishing.create_task(until_published(lambda: self._publisher.publish_jobs(back)))
         if len(written) < len(batch):
             _log.warning("delivery.lease_lost", count=len(batch) - len(written))
