@@ -18,7 +18,7 @@ from worker.channels.base import Channel
 from worker.channels.inbox import InboxChannel
 from worker.core.outcome import UnsurePolicy
 from worker.core.plan import ChannelRule
-from worker.errors import ServiceUnavailable, SettingsInvalid
+from worker.errors import KabarError, ServiceUnavailable, SettingsInvalid
 from worker.health import HealthServer
 from worker.ledger.connection import Ledger, advice
 from worker.roles.announcer import Announcer
@@ -249,5 +249,11 @@ def _remedies(errors: ExceptionGroup) -> set[str]:
     """Answer what an operator should do about each of these; '' among them: one is for a developer."""
     remedies: set[str] = set()
     for error in errors.exceptions:
-        remedies |= _remedies(error) if isinstance(error, ExceptionGroup) else {advice(error)}
+        match error:
+            case ExceptionGroup():
+                remedies |= _remedies(error)
+            case KabarError():
+                remedies.add(str(error))
+            case _:
+                remedies.add(advice(error))
     return remedies

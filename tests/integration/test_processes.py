@@ -166,3 +166,17 @@ async def test_a_worker_whose_database_has_no_schema_says_what_to_do(
     told = [str(line["event"]) for line in started.lines if "timestamp" not in line]
     assert code == 2
     assert told == ["kabar: the database lacks this version's schema: run `kabar migrate`\n"]
+
+
+async def test_a_refused_login_stops_the_start_and_names_the_setting(database_url: str, rabbitmq_url: str) -> None:
+    """A wrong broker password is a wrong setting: the process ends and says which."""
+    user, _, rest = rabbitmq_url.partition("://")[2].partition(":")
+    wrong = f"amqp://{user}:wrong@{rest.partition('@')[2]}"
+    async with a_simulator() as simulator:
+        settings = settings_for(simulator, database_url, wrong, channels=("inbox",))
+
+        async with worker(settings) as started:
+            assert await started.process.wait() == 2
+
+        assert "KABAR_AMQP_URL" in str(started.lines[-1]["event"])
+        assert "wrong" not in str(started.lines)

@@ -19,11 +19,13 @@ from aiormq.abc import AbstractConnection
 from yarl import URL
 
 from worker.broker.decoding import read_leniently
+from worker.errors import ServiceUnavailable
 
 _log = structlog.get_logger("broker")
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 5.0
+_LOGIN_REFUSED = (aiormq.exceptions.AuthenticationError, aiormq.exceptions.ProbableAuthenticationError)
 BROKER_ERRORS = (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError, TimeoutError)
 
 
@@ -68,6 +70,13 @@ class Link:
                 with told_apart():
                     await self._hold(url)
                 failures = 0
+            except _LOGIN_REFUSED as error:
+                if not self.up.is_set():
+                    raise ServiceUnavailable(
+                        "the broker refuses the user or the password: check KABAR_AMQP_URL"
+                    ) from error
+                failures += 1
+                self._note(error)
             except BROKER_ERRORS as error:
                 failures += 1
                 self._note(error)

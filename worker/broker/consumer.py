@@ -29,6 +29,8 @@ class Received:
     tag: int
     channel: AbstractChannel
     is_rejected: bool = False
+    is_buried: bool = False
+    """It is on its way to the dead letters, and must not be taken there again."""
     """Settled already: to acknowledge it too would cost the channel."""
 
 
