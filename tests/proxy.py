@@ -1,4 +1,4 @@
-"""A wire that can be cut: a TCP proxy between Kabar and a service."""
+"""A wire that can be cut or fall silent: a TCP proxy between Kabar and a service."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._port = 0
+        self._speaking = asyncio.Event()
+        self._speaking.set()
 
     @property
     def url(self) -> str:
@@ -36,25 +38,33 @@ class Proxy:
         for writer in self._writers:
             writer.transport.abort()
 
+    def fall_silent(self) -> None:
+        """Pass nothing on, and keep every connection open."""
+        self._speaking.clear()
+
+    def speak(self) -> None:
+        """Pass on again, also what has come meanwhile."""
+        self._speaking.set()
+
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there = await asyncio.open_connection(self._parts.hostname, self._parts.port)
         self._writers |= {writer, there}
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_copy(reader, there))
-                group.create_task(_copy(there_reader, writer))
+                group.create_task(self._copy(reader, there))
+                group.create_task(self._copy(there_reader, writer))
         finally:
             for one in (writer, there):
                 one.transport.abort()
             self._writers -= {writer, there}
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.transport.abort()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                await self._speaking.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()
 
 
 @asynccontextmanager

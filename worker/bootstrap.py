@@ -19,9 +19,9 @@ from worker.channels.inbox import InboxChannel
 from worker.core.editions import Editions
 from worker.core.outcome import UnsurePolicy
 from worker.core.plan import ChannelRule
-from worker.errors import SettingsInvalid
+from worker.errors import KabarError, ServiceUnavailable, SettingsInvalid
 from worker.health import HealthServer
-from worker.ledger.connection import Ledger
+from worker.ledger.connection import Ledger, advice
 from worker.roles.announcer import Announcer
 from worker.roles.courier import Courier, inboxes_of
 from worker.roles.intake import Intake
@@ -38,7 +38,8 @@ _CATEGORIES = (
     "custom", "directory",
 )  # fmt: skip
 BUILT_IN_EVENTS = tuple(f"schemas.events.{name}" for name in _CATEGORIES)
-DRAIN_SECONDS = 23.0
+DRAIN_SECONDS = 21.0
+"""How long a drain waits for the work, counted from the signal; the rest of 25 s is for saying goodbye."""
 _log = structlog.get_logger("process")
 
 
@@ -219,10 +220,12 @@ class Process:
     async def _drain(self, work: Sequence[asyncio.Task[None]], voices: Sequence[asyncio.Task[None]]) -> None:
         _log.info("process.draining")
         self._draining = True
+        deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
         await self._consumer.stop()
         for role in (*self._couriers, *([self._timer] if self._timer else ()), self._texts):
             role.stop()
-        _, late = await asyncio.wait(work, timeout=DRAIN_SECONDS) if work else (set(), set())
+        left = deadline - asyncio.get_running_loop().time()
+        _, late = await asyncio.wait(work, timeout=left) if work else (set(), set())
         self._settler.stop()
         self._announcer.stop()
         _, silent = await asyncio.wait(voices, timeout=1.0)
@@ -246,9 +249,29 @@ def _check_narrowing(wanted: Sequence[str], channels: dict[str, Channel[Any]]) -
 
 
 async def run_until_signal(process: Process) -> None:
-    """Run a process until SIGTERM or SIGINT."""
+    """Run a process until SIGTERM or SIGINT. What an operator can mend is raised as `ServiceUnavailable`."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await process.run(stop)
+    try:
+        await process.run(stop)
+    except ExceptionGroup as errors:
+        remedies = _remedies(errors)
+        if "" in remedies:
+            raise
+        raise ServiceUnavailable("; ".join(sorted(remedies))) from None
+
+
+def _remedies(errors: ExceptionGroup) -> set[str]:
+    """Answer what an operator should do about each of these; '' among them: one is for a developer."""
+    remedies: set[str] = set()
+    for error in errors.exceptions:
+        match error:
+            case ExceptionGroup():
+                remedies |= _remedies(error)
+            case KabarError():
+                remedies.add(str(error))
+            case _:
+                remedies.add(advice(error))
+    return remedies

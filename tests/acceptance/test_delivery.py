@@ -161,6 +161,17 @@ async def test_an_older_change_of_a_person_does_not_undo_a_newer_one(world: Worl
     assert set((await world.states(after)).values()) == {("skipped", "person_unknown")}
 
 
+async def test_a_producer_whose_clock_runs_ahead_freezes_nobody(world: World) -> None:
+    """A change dated tomorrow counts as of now, and the next one still holds."""
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    await world.tell(PersonChanged(person_id="ani", name="Early"), time=tomorrow)
+    await world.until("SELECT 1 FROM people WHERE name = 'Early'")
+
+    await world.tell(PersonChanged(person_id="ani", name="Later"))
+
+    await world.until("SELECT 1 FROM people WHERE name = 'Later'")
+
+
 async def test_what_became_of_a_delivery_is_announced(world: World) -> None:
     """A service that binds a queue to kabar.status hears of sent deliveries, in CloudEvents batches."""
     channel = await world.broker.channel()

@@ -64,8 +64,8 @@ class World:
     async def states(self, event_id: str) -> dict[tuple[str, str], tuple[str, str]]:
         """Wait until nothing of an event is under way; answers the state and reason of each (person, channel)."""
         await self.until(
-            "SELECT 1 FROM events e WHERE e.id = $1 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_key = e.key"
-            " AND d.state IN ('queued', 'leased'))",
+            "SELECT 1 FROM events e WHERE e.id = $1 AND NOT EXISTS (SELECT 1 FROM deliveries d"
+            " WHERE d.event_key = e.key AND d.state IN ('queued', 'leased'))",
             event_id,
         )
         rows = await self.rows(

@@ -27,20 +27,8 @@ from pamqp import body, commands, header
 from pamqp.common import FieldValue
 
 from tests.integration.amqp_clients import HANDSHAKE, MortalClient, RawClient
-from worker.dev.broker import DevelopmentBroker
 
 QUORUM: dict[str, FieldValue] = {"x-queue-type": "quorum"}
-
-
-@pytest.fixture(params=["development", "rabbitmq"])
-async def amqp_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    if request.param == "rabbitmq":
-        yield request.getfixturevalue("rabbitmq_url")
-        return
-    broker = DevelopmentBroker()
-    await broker.start()
-    yield broker.url
-    await broker.aclose()
 
 
 @pytest.fixture

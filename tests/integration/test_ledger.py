@@ -17,9 +17,11 @@ import pytest
 
 from schemas.catalogue import EventData, Lane, PersonId, Priority, Route
 from schemas.events.directory import PersonRemoved
+from worker.broker.publisher import Publisher
+from worker.channels.base import Abilities
 from worker.core.dead_letter import read_dead, revive
 from worker.core.message import Event, RawMessage, event_key
-from worker.core.outcome import UnsurePolicy
+from worker.core.outcome import Released, Sent, UnsurePolicy
 from worker.core.plan import (
     Address,
     Decision,
@@ -42,6 +44,9 @@ from worker.ledger.directory import (
     read_facts,
 )
 from worker.ledger.intake import Ready, record, still_queued
+from worker.pipeline.settle import Tried
+from worker.roles.announcer import Announcer
+from worker.roles.settler import Settler
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -378,6 +383,7 @@ async def test_sent_after_the_lease_ran_out_is_the_truth(ledger: Ledger, policy:
         await deliveries.wake(ledger, 10)
 
     assert await deliveries.settle(ledger, [Settlement(leased.id, 7, "sent")], []) == {leased.id: "sent"}
+    assert (await row(ledger, leased.id))["resends"] == 0
     assert await deliveries.lease(ledger, [leased.id], 8, 60) == ([], [])
 
 
@@ -389,6 +395,19 @@ async def test_sent_after_the_lease_and_the_time_ran_out_is_the_truth_too(ledger
     assert await state(ledger, leased.id) == ("expired", "lease_ran_out")
 
     assert await deliveries.settle(ledger, [Settlement(leased.id, 7, "sent")], []) == {leased.id: "sent"}
+
+
+async def test_sent_after_the_last_lease_ran_out_takes_the_dead_letter_back(ledger: Ledger) -> None:
+    """Nobody is asked to replay what in truth went out, and no resend is counted that was not needed."""
+    leased = await a_lease(ledger)
+    await alter(ledger, "due_at = now(), attempt_limit = 1", leased.id)
+    await deliveries.reap(ledger, 10)
+    assert await state(ledger, leased.id) == ("dead", "lease_ran_out")
+
+    assert await deliveries.settle(ledger, [Settlement(leased.id, 7, "sent")], []) == {leased.id: "sent"}
+    assert (await row(ledger, leased.id))["resends"] == 0
+    (letter,) = await ledger.fetch("SELECT state FROM dead_letters")
+    assert letter["state"] == "dropped"
 
 
 async def test_any_other_late_outcome_changes_nothing(ledger: Ledger) -> None:
@@ -461,6 +480,25 @@ async def test_what_was_not_tried_goes_back_as_it_was(ledger: Ledger) -> None:
     assert await count(ledger, "attempts") == 0
     (again,), _ = await deliveries.lease(ledger, [leased.id], 8, 60)
     assert again.attempt == 1
+
+
+async def test_what_goes_back_while_the_broker_is_away_holds_up_no_other_outcome(ledger: Ledger) -> None:
+    """Its job is published once the broker is back; what was sent meanwhile is settled at once."""
+    publisher = Publisher(["amqp://127.0.0.1:9"], lambda _: asyncio.sleep(0))
+    settler = Settler(ledger, publisher, Announcer(publisher))
+    running = asyncio.create_task(settler.run())
+    given_back, sent = await a_lease(ledger, event_id="e1"), await a_lease(ledger, event_id="e2")
+    abilities = Abilities((), 1, RESEND)
+
+    for leased, outcome in ((given_back, Released("shutdown")), (sent, Sent())):
+        is_settled = asyncio.Event()
+        settler.add(Tried(leased, outcome, abilities, 0.5), is_settled.set)
+        await asyncio.wait_for(is_settled.wait(), 10)
+
+    assert await state(ledger, given_back.id) == ("queued", "shutdown")
+    assert await state(ledger, sent.id) == ("sent", "")
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_what_would_wait_beyond_its_expiry_expires_now(ledger: Ledger) -> None:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
+from aiormq.abc import AbstractConnection
 
+from schemas.catalogue import Catalogue
 from schemas.events.billing import PaymentFailed
 from schemas.producer import Producer
 from tests.acceptance.world import World, a_simulator, a_world, settings_for
 from tests.processes import worker
 from tests.proxy import proxy
-from worker.bootstrap import Process
+from worker.bootstrap import BUILT_IN_EVENTS, Process
+from worker.broker.connection import Link
+from worker.broker.consumer import Consumer, Inbox
+from worker.broker.publisher import Publisher, until_published
+from worker.broker.topology import declare, topology
 
+TOPOLOGY = topology(Catalogue.of_modules(BUILT_IN_EVENTS), ("inbox",))
 HALF = 30
 
 
@@ -108,3 +117,55 @@ async def test_a_purged_queue_is_filled_again(database_url: str, rabbitmq_url: s
 
         async with worker(world.settings, "timer", "courier"), Producer(rabbitmq_url, source="shop"):
             await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'sent'")
+
+
+async def declare_all(connection: AbstractConnection) -> None:
+    channel = await connection.channel()
+    await declare(channel, TOPOLOGY)
+    await channel.close()
+
+
+@asynccontextmanager
+async def held(link: Link) -> AsyncIterator[None]:
+    """Keep a link up."""
+    holding = asyncio.create_task(link.run())
+    try:
+        async with asyncio.timeout(15):
+            await link.up.wait()
+        yield
+    finally:
+        holding.cancel()
+        await asyncio.wait([holding])
+        await link.aclose()
+
+
+async def test_a_broker_that_falls_silent_is_away_and_ends_no_task(rabbitmq_url: str) -> None:
+    """A publish under way when the silence is noticed is repeated until the broker speaks again."""
+    async with proxy(rabbitmq_url) as wire:
+        publisher = Publisher([f"{wire.url}?heartbeat=1"], declare_all)
+        async with held(publisher.link):
+            wire.fall_silent()
+            publishing = asyncio.create_task(
+                until_published(lambda: publisher.publish_status("delivery.sent.inbox", b"[]", "application/json"))
+            )
+            async with asyncio.timeout(15):
+                while not publisher.link.outage:
+                    await asyncio.sleep(0.05)
+            wire.speak()
+
+            await asyncio.wait_for(asyncio.wait([publishing]), 30)
+
+            assert not publishing.cancelled()
+            assert publishing.exception() is None
+
+
+async def test_a_broker_that_falls_silent_holds_up_no_drain(rabbitmq_url: str) -> None:
+    """However many queues are consumed, giving them up costs one patience and not one each."""
+    async with proxy(rabbitmq_url) as wire:
+        consumer = Consumer([wire.url], [Inbox(queue.name, 1) for queue in TOPOLOGY.queues], declare_all)
+        async with held(consumer.link):
+            wire.fall_silent()
+
+            await asyncio.wait_for(consumer.stop(), 6)
+
+            wire.speak()

@@ -123,12 +123,13 @@ async def test_a_defect_over_one_event_harms_no_neighbour(database_url: str, rab
 
 
 async def test_what_is_killed_in_mid_sending_is_sent_again_and_said(database_url: str, rabbitmq_url: str) -> None:
-    """A courier killed while a server keeps it waiting leaves a lease that runs out, is told as unsure, and resolved."""
+    """A courier killed while a server keeps it waiting leaves a lease that runs out, is told as unsure, is resolved."""
     async with a_world(database_url, rabbitmq_url, roles=("intake", "timer")) as world:
         await world.know("ani", addresses={"email": ["silent@example.com"]})
         async with worker(world.settings, "courier") as courier:
             (event_id,) = await world.tell(failed(1))
             await world.simulator.wait_for(1, PATIENCE_SECONDS, "email")
+            await world.until("SELECT 1 FROM deliveries WHERE channel = 'inbox' AND state = 'sent'")
             courier.kill()
         await world.rows("UPDATE deliveries SET due_at = now() WHERE state = 'leased'")
 
@@ -151,3 +152,31 @@ async def _publish_plain(url: str, routing_key: str, message_id: str, data: dict
     async with await aio_pika.connect(url) as connection, connection.channel() as channel:
         exchange = await channel.get_exchange("kabar.events")
         await exchange.publish(aio_pika.Message(json.dumps(data).encode(), message_id=message_id), routing_key)
+
+
+async def test_a_worker_whose_database_has_no_schema_says_what_to_do(
+    empty_database_url: str, rabbitmq_url: str
+) -> None:
+    """It ends with one line that names the command, and no traceback."""
+    async with a_simulator() as simulator:
+        settings = settings_for(simulator, empty_database_url, rabbitmq_url, channels=("inbox",))
+        async with worker(settings) as started:
+            code = await asyncio.wait_for(started.process.wait(), 30)
+
+    told = [str(line["event"]) for line in started.lines if "timestamp" not in line]
+    assert code == 2
+    assert told == ["kabar: the database lacks this version's schema: run `kabar migrate`\n"]
+
+
+async def test_a_refused_login_stops_the_start_and_names_the_setting(database_url: str, rabbitmq_url: str) -> None:
+    """A wrong broker password is a wrong setting: the process ends and says which."""
+    user, _, rest = rabbitmq_url.partition("://")[2].partition(":")
+    wrong = f"amqp://{user}:wrong@{rest.partition('@')[2]}"
+    async with a_simulator() as simulator:
+        settings = settings_for(simulator, database_url, wrong, channels=("inbox",))
+
+        async with worker(settings) as started:
+            assert await started.process.wait() == 2
+
+        assert "KABAR_AMQP_URL" in str(started.lines[-1]["event"])
+        assert "wrong" not in str(started.lines)

@@ -13,24 +13,12 @@ from pamqp import commands
 from schemas.catalogue import Catalogue, EventData, EventInfo, Lane, Priority, Route
 from worker.bootstrap import BUILT_IN_EVENTS
 from worker.broker.topology import Queue, declare, deliver_queue, intake_queue, topology
-from worker.dev.broker import DevelopmentBroker
 from worker.errors import TopologyMismatch
 
 CATALOGUE = Catalogue.of_modules(BUILT_IN_EVENTS)
 CHANNELS = ("inbox", "email")
 WANTED = topology(CATALOGUE, CHANNELS)
 HALLS = ("kabar.dead.intake", "kabar.dead.deliver")
-
-
-@pytest.fixture(params=["development", "rabbitmq"])
-async def amqp_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    if request.param == "rabbitmq":
-        yield request.getfixturevalue("rabbitmq_url")
-        return
-    broker = DevelopmentBroker()
-    await broker.start()
-    yield broker.url
-    await broker.aclose()
 
 
 @pytest.fixture

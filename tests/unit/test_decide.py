@@ -14,7 +14,7 @@ from schemas.events.directory import PersonChanged
 from worker.core.message import Event, RawMessage, Rejected
 from worker.core.outcome import UnsurePolicy
 from worker.core.plan import Address, ChannelRule, Decision, Facts, Person, Plan, PlannedDelivery, Skip
-from worker.core.routing import Audience, audience_of
+from worker.core.routing import Audience, audience_of, slices
 from worker.pipeline.accept import accept
 from worker.pipeline.decide import decide
 
@@ -332,3 +332,16 @@ def test_the_audience_before_the_ledger_is_asked() -> None:
     assert audience_of(event(), admins) == Audience(roles=("admin",))
     assert audience_of(own, user) == Audience(("bo",), ("vip",))
     assert audience_of(own, admins) == Audience(roles=("admin",))
+
+
+def test_a_batch_is_cut_so_that_no_statement_writes_for_too_many() -> None:
+    """A thousand admins in each of three events are three slices; small events share one; none is lost."""
+    admins = facts(*(person(f"a{number}", roles=("admin",)) for number in range(1000)))
+    small = [event("custom.x", custom(["ani"]), id=f"s{number}") for number in range(5)]
+    large = [event("custom.x", custom(), audience="role:admin", id=f"l{number}") for number in range(3)]
+
+    cut = list(slices([*small, *large], admins, 1500))
+
+    assert [one for part in cut for one in part] == [*small, *large]
+    assert [len(part) for part in cut] == [6, 1, 1]
+    assert list(slices([], admins, 1500)) == []

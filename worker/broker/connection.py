@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Never
 
 import aiormq
@@ -18,11 +19,30 @@ from aiormq.abc import AbstractConnection
 from yarl import URL
 
 from worker.broker.decoding import read_leniently
+from worker.errors import ServiceUnavailable
 
 _log = structlog.get_logger("broker")
 _CONNECT_SECONDS = 10.0
+_CLOSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 5.0
+_LOGIN_REFUSED = (aiormq.exceptions.AuthenticationError, aiormq.exceptions.ProbableAuthenticationError)
 BROKER_ERRORS = (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError, TimeoutError)
+
+
+@contextmanager
+def told_apart() -> Iterator[None]:
+    """Raise ConnectionResetError where aiormq says CancelledError and nobody has cancelled this task.
+
+    A broker that stops answering ends its connection so for all who wait on it. A task would take that for its own
+    cancellation and end in silence.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionResetError("the broker stopped answering") from None
 
 
 class Link:
@@ -47,8 +67,16 @@ class Link:
         failures = 0
         for url in itertools.cycle(self._urls):
             try:
-                await self._hold(url)
+                with told_apart():
+                    await self._hold(url)
                 failures = 0
+            except _LOGIN_REFUSED as error:
+                if not self.up.is_set():
+                    raise ServiceUnavailable(
+                        "the broker refuses the user or the password: check KABAR_AMQP_URL"
+                    ) from error
+                failures += 1
+                self._note(error)
             except BROKER_ERRORS as error:
                 failures += 1
                 self._note(error)
@@ -64,8 +92,9 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None and not connection.is_closed:
             try:
-                async with asyncio.timeout(3):
-                    await connection.close()
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    with told_apart():
+                        await connection.close()
             except BROKER_ERRORS:
                 return
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 
-from worker.broker.connection import BROKER_ERRORS, Link
-from worker.core.message import RawMessage
+from worker.broker.connection import BROKER_ERRORS, Link, told_apart
+from worker.core.message import NO_MESSAGE_ID, RawMessage
 
+_CANCEL_SECONDS = 3.0
 ORIGINAL_KEY = "x-kabar-routing-key"
 """Carries the routing key of a message that was moved to another queue."""
 
@@ -28,6 +29,8 @@ class Received:
     tag: int
     channel: AbstractChannel
     is_rejected: bool = False
+    is_buried: bool = False
+    """It is on its way to the dead letters, and must not be taken there again."""
     """Settled already: to acknowledge it too would cost the channel."""
 
 
@@ -83,12 +86,9 @@ class Consumer:
         """Consume nothing more. What is being worked on can still be settled."""
         for inbox in self._inboxes:
             inbox.close()
-        for channel, tag in self._consumers:
-            try:
-                async with asyncio.timeout(3):
-                    await channel.basic_cancel(tag)
-            except BROKER_ERRORS:
-                continue
+        async with asyncio.TaskGroup() as group:
+            for channel, tag in self._consumers:
+                group.create_task(_cancel(channel, tag))
 
     async def _set_up(self, connection: AbstractConnection) -> None:
         await self._on_connection(connection)
@@ -104,10 +104,20 @@ class Consumer:
             channel.closing.add_done_callback(self.link.give_up)
 
 
+async def _cancel(channel: AbstractChannel, tag: str) -> None:
+    try:
+        async with asyncio.timeout(_CANCEL_SECONDS):
+            with told_apart():
+                await channel.basic_cancel(tag)
+    except BROKER_ERRORS:
+        return
+
+
 async def ack(received: Received, *, multiple: bool = False) -> None:
     """Acknowledge a message; with `multiple`, all of its channel up to it. Silent where the channel is gone."""
     try:
-        await received.channel.basic_ack(received.tag, multiple=multiple, wait=False)
+        with told_apart():
+            await received.channel.basic_ack(received.tag, multiple=multiple, wait=False)
     except BROKER_ERRORS:
         return
 
@@ -123,7 +133,8 @@ async def reject(received: Received) -> None:
     """Send a message to its queue's dead-letter exchange, as it is. Silent where the channel is gone."""
     received.is_rejected = True
     try:
-        await received.channel.basic_reject(received.tag, requeue=False, wait=False)
+        with told_apart():
+            await received.channel.basic_reject(received.tag, requeue=False, wait=False)
     except BROKER_ERRORS:
         return
 
@@ -139,7 +150,7 @@ def _received(delivered: DeliveredMessage) -> Received:
             routing_key=original_key if isinstance(original_key, str) else delivered.routing_key or "",
             content_type=properties.content_type or "",
             headers=headers,
-            message_id=properties.message_id,
+            message_id=None if NO_MESSAGE_ID in headers else properties.message_id,
             timestamp=properties.timestamp,
             app_id=properties.app_id,
             deliveries_before=count if isinstance(count, int) else 0,

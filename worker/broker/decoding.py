@@ -16,6 +16,8 @@ from pamqp.common import FieldTable, FieldValue
 from worker.core.message import UNREADABLE_HEADERS, UNREADABLE_TIME
 
 _LONGEST = 255
+_DEEPEST = 100
+"""Levels of headers. Reading more than some 300 exhausts the stack; a dead letter's JSON holds 254, two for a table."""
 
 
 def read_leniently() -> None:
@@ -51,8 +53,26 @@ def _byte_array(value: bytes) -> tuple[int, FieldValue]:
 
 def _table(value: bytes) -> tuple[int, FieldTable]:
     try:
-        return decode.field_table(value)
-    except (ValueError, IndexError, OverflowError):
-        (length,) = struct.unpack_from(">I", value)
-        unreadable: FieldValue = True
-        return 4 + int(length), {UNREADABLE_HEADERS: unreadable}
+        length, table = decode.field_table(value)
+    except (ValueError, IndexError, OverflowError, RecursionError):
+        return _unreadable(value)
+    return (length, table) if _is_shallow(table) else _unreadable(value)
+
+
+def _unreadable(value: bytes) -> tuple[int, FieldTable]:
+    (length,) = struct.unpack_from(">I", value)
+    unreadable: FieldValue = True
+    return 4 + int(length), {UNREADABLE_HEADERS: unreadable}
+
+
+def _is_shallow(table: FieldTable) -> bool:
+    """Say whether there are at most `_DEEPEST` levels of tables and lists."""
+    level: list[object] = [table]
+    for _ in range(_DEEPEST):
+        inside: list[object] = []
+        for one in level:
+            inside += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        if not inside:
+            return True
+        level = inside
+    return False

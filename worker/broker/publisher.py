@@ -14,9 +14,9 @@ from pamqp import commands
 
 from schemas.catalogue import Lane
 from schemas.jobs import MAX_JOB_DELIVERIES, Job
-from worker.broker.connection import BROKER_ERRORS, Link
+from worker.broker.connection import BROKER_ERRORS, Link, told_apart
 from worker.broker.topology import DELIVER, STATUS
-from worker.core.message import UNREADABLE_TIME, RawMessage
+from worker.core.message import NO_MESSAGE_ID, UNREADABLE_TIME, RawMessage
 from worker.errors import BrokerAway
 
 _TIMEOUT_SECONDS = 5.0
@@ -52,9 +52,10 @@ class Publisher:
         self, message: RawMessage, *, exchange: str, routing_key: str, headers: Mapping[str, object]
     ) -> None:
         """Publish a message as it came, with these headers instead of its own."""
+        marked = headers if message.message_id else {**headers, NO_MESSAGE_ID: True}
         properties = commands.Basic.Properties(
             content_type=message.content_type or None,
-            headers={name: _encodable(value) for name, value in headers.items()},
+            headers={name: _encodable(value) for name, value in marked.items()},
             delivery_mode=2,
             message_id=message.message_id,
             timestamp=None if message.timestamp is UNREADABLE_TIME else message.timestamp,
@@ -82,15 +83,16 @@ class Publisher:
             if channel is None or channel.is_closed:
                 raise BrokerAway("the broker is away; the publish was not tried")
             try:
-                await channel.basic_publish(
-                    body,
-                    exchange=exchange,
-                    routing_key=routing_key,
-                    properties=properties,
-                    mandatory=mandatory,
-                    timeout=_TIMEOUT_SECONDS,
-                    wait=False,
-                )
+                with told_apart():
+                    await channel.basic_publish(
+                        body,
+                        exchange=exchange,
+                        routing_key=routing_key,
+                        properties=properties,
+                        mandatory=mandatory,
+                        timeout=_TIMEOUT_SECONDS,
+                        wait=False,
+                    )
             except BROKER_ERRORS as error:
                 raise BrokerAway(f"a publish to {exchange!r} was not confirmed ({type(error).__name__})") from error
 
@@ -109,7 +111,8 @@ class Publisher:
         if channel is None or channel.is_closed:
             raise BrokerAway("the broker is away")
         try:
-            declared = await channel.queue_declare(queue, passive=True, timeout=_TIMEOUT_SECONDS)
+            with told_apart():
+                declared = await channel.queue_declare(queue, passive=True, timeout=_TIMEOUT_SECONDS)
         except BROKER_ERRORS as error:
             raise BrokerAway(f"the depth of {queue} cannot be read ({type(error).__name__})") from error
         return declared.message_count or 0

@@ -21,6 +21,8 @@ UNREADABLE_TIME = datetime.max.replace(tzinfo=UTC)
 """Stands for a timestamp of AMQP that lies beyond the last year."""
 UNREADABLE_HEADERS = "x-kabar-unreadable"
 """The only header of a message whose headers could not be read."""
+NO_MESSAGE_ID = "x-kabar-no-message-id"
+"""Marks a message that Kabar moved and that had no id: the AMQP library makes one up for whatever has none."""
 
 
 class RawMessage(NamedTuple):

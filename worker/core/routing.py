@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from schemas.catalogue import Route
 from worker.core.message import Event
+from worker.core.plan import Facts
 
 ADMIN_ROLE = "admin"
 
@@ -31,6 +34,23 @@ def audience_of(event: Event, route: Route) -> Audience:
             return Audience(persons=tuple(dict.fromkeys(getattr(event.payload, "user_ids", None) or ())))
         case "followers" | "participants" | "everyone":
             return Audience()  # `unresolved` says so
+
+
+def slices(events: Sequence[Event], facts: Facts, limit: int) -> Iterator[list[Event]]:
+    """Cut a batch into slices of at most `limit` people; an event that concerns more is a slice of its own."""
+    members = Counter(role for person in facts.people.values() for role in person.roles)
+    part: list[Event] = []
+    size = 0
+    for event in events:
+        audiences = [audience_of(event, route) for route in event.info.routes]
+        reach = sum(len(one.persons) + sum(members[role] for role in one.roles) for one in audiences)
+        if part and size + reach > limit:
+            yield part
+            part, size = [], 0
+        part.append(event)
+        size += reach
+    if part:
+        yield part
 
 
 def unresolved(event: Event) -> str:

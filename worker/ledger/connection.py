@@ -26,6 +26,7 @@ _log = structlog.get_logger("ledger")
 # Classes of SQLSTATE that say "not now": connection, resources, operator intervention, system, read-only, rollback.
 _OUTAGE_CLASSES = ("08", "53", "57", "58", "25006", "40")
 _COMMAND_SECONDS = 20.0
+_CLOSE_SECONDS = 1.0
 _SESSION = {
     "application_name": "kabar",
     "jit": "off",
@@ -63,11 +64,7 @@ class Ledger:
         """Close all connections. Safe to call twice."""
         self._is_open = False
         idle, self._idle = self._idle, []
-        for connection in idle:
-            try:
-                await connection.close(timeout=5)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                connection.terminate()
+        await asyncio.gather(*map(_close, idle))
 
     async def fetch(self, query: str, *arguments: object) -> list[Record]:
         """Run one statement in its own transaction and answer its rows. Raises what asyncpg raises."""
@@ -135,6 +132,13 @@ class Ledger:
         if not self.outage:
             _log.error("database.away", error_type=type(error).__name__)
         self.outage = f"the database is away ({type(error).__name__})"
+
+
+async def _close(connection: Connection) -> None:
+    try:
+        await connection.close(timeout=_CLOSE_SECONDS)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()
 
 
 def is_outage(error: BaseException) -> bool:

@@ -122,6 +122,8 @@ def _envelope(attributes: Mapping[str, object]) -> Envelope | Rejected:
         return Envelope.model_validate(attributes)
     except ValidationError as error:
         field, what = _first_error(error)
+        if field == "id" and attributes.get("id") is None:
+            what = "an event needs an id: the property message_id, or the attribute id of a CloudEvent"
         code = {"id": "id_invalid", "time": "time_invalid", "data": "data_invalid"}.get(field, "envelope_invalid")
         return Rejected(
             code, field, what, event_id=_short(attributes.get("id")), event_type=_short(attributes.get("type"))

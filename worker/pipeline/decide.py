@@ -130,7 +130,7 @@ def _choose(
         yield "", objections or Skip("person_unknown")
         return
     if rule is None:
-        yield "", Skip("channel_not_configured", f"add {channel} to KABAR_CHANNELS")
+        yield "", Skip("channel_not_configured", f"{channel} is not among KABAR_CHANNELS")
         return
     against = "" if event.info.critical else objection(person.preferences, event.type, event.info.category, channel)
     if against:

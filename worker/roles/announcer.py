@@ -84,7 +84,9 @@ class Announcer:
             if changes and not await self._publish(changes):
                 if self._stopping:
                     return
-                self._waiting.extendleft(reversed(changes))
+                # What arrived meanwhile is newer, and stays: `extendleft` would push it out.
+                room = _MOST_WAITING - len(self._waiting)
+                self._waiting.extendleft(reversed(changes[-room:] if room else []))
                 self._arrived.set()
                 await asyncio.sleep(0.5)
 

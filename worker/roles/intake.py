@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from uuid import UUID
 
 import structlog
 
@@ -21,8 +22,9 @@ from worker.broker.consumer import ORIGINAL_KEY, Inbox, Received, ack, ack_all, 
 from worker.broker.publisher import Publisher, until_published
 from worker.broker.topology import DEAD_LETTER, SUSPECT, intake_queue
 from worker.core.dead_letter import CODE, FIELD, PLACE, REMEDY
-from worker.core.message import Event, Rejected
+from worker.core.message import Event, RawMessage, Rejected
 from worker.core.plan import ChannelRule, Decision, Plan
+from worker.core.routing import slices
 from worker.ledger.connection import Ledger, is_outage
 from worker.ledger.directory import DirectoryChange, PersonChange, PersonRemoval, PreferenceChange, apply_changes
 from worker.pipeline.accept import accept
@@ -34,6 +36,8 @@ from worker.roles.text_watch import TextWatch
 
 BATCH = 256
 PREFETCH = 2 * BATCH
+SLICE_PEOPLE = 2000
+"""About how many people one statement writes for, so that neither memory nor its time grows with the audience."""
 _RETURNS_OF_A_SUSPECT = 2
 _MAX_HEADER_ROOM = 64 * 1024
 _log = structlog.get_logger("intake")
@@ -76,7 +80,7 @@ class Intake:
                 await ack_all(batch)
 
     async def _without_suspects(self, batch: list[Received]) -> list[Received]:
-        suspects = [one for one in batch if one.message.deliveries_before >= _RETURNS_OF_A_SUSPECT]
+        suspects = [one for one in batch if _is_suspect(one.message)]
         if not suspects:
             return batch
         for suspect in suspects:
@@ -84,7 +88,7 @@ class Intake:
             await ack(suspect)
         metrics.events.labels("suspect").inc(len(suspects))
         _log.warning("event.suspected", count=len(suspects))
-        return [one for one in batch if one.message.deliveries_before < _RETURNS_OF_A_SUSPECT]
+        return [one for one in batch if not _is_suspect(one.message)]
 
     async def _process(self, batch: Sequence[Received]) -> None:
         """Take a batch through the stages. A bug over one event buries that event and no other."""
@@ -97,7 +101,8 @@ class Intake:
                 await self._bury_for_bug(batch[0], error)
                 return
             for one in batch:
-                await self._process([one])
+                if not one.is_buried:
+                    await self._process([one])
 
     async def _pass_on(self, batch: Sequence[Received]) -> None:
         now = datetime.now(UTC)
@@ -110,28 +115,35 @@ class Intake:
             else:
                 events.setdefault(one.key, one)
         repeated = sum(isinstance(one, Event) for one in judged) - len(events)
-        known = await self._decide_and_dispatch(list(events.values()), batch, judged, now) if events else 0
+        origin = {one.key: received for received, one in zip(batch, judged, strict=True) if isinstance(one, Event)}
+        copies = Counter(one.key for one in judged if isinstance(one, Event))
+        known = await self._decide_and_dispatch(list(events.values()), origin, copies, now) if events else 0
         metrics.events.labels("accepted").inc(len(events) - known)
         metrics.events.labels("repeated").inc(repeated + known)
 
     async def _decide_and_dispatch(
-        self, events: list[Event], batch: Sequence[Received], judged: Sequence[Event | Rejected], now: datetime
+        self, events: list[Event], origin: Mapping[UUID, Received], copies: Mapping[UUID, int], now: datetime
     ) -> int:
         """Answer how many of the events had been seen before."""
-        changes = [change for event in events for change in _directory_change(event)]
+        changes = [change for event in events for change in _directory_change(event, now)]
         if changes:
             await self._ledger.persist(lambda: apply_changes(self._ledger, changes))
         with metrics.Timed("address", len(events)):
             facts = await self._ledger.persist(lambda: address(self._ledger, events))
-        with metrics.Timed("decide", len(events)):
-            decided = decide(events, facts, self._channels, now)
-        decisions = [one for one in decided if isinstance(one, Decision)]
-        for event, verdict in zip(events, decided, strict=True):
-            if isinstance(verdict, Rejected):
-                await self._bury(batch[judged.index(event)], verdict)
+        known = 0
+        for part in slices(events, facts, SLICE_PEOPLE):
+            with metrics.Timed("decide", len(part)):
+                decided = decide(part, facts, self._channels, now)
+            for event, verdict in zip(part, decided, strict=True):
+                if isinstance(verdict, Rejected):
+                    await self._bury(origin[event.key], verdict)
+            known += await self._dispatch([one for one in decided if isinstance(one, Decision)], copies)
+        return known
+
+    async def _dispatch(self, decisions: Sequence[Decision], copies: Mapping[UUID, int]) -> int:
         with metrics.Timed("dispatch", len(decisions)):
-            copies = Counter(one.key for one in judged if isinstance(one, Event))
-            known = await dispatch(self._ledger, self._publisher, decisions, copies, await self._texts.newest())
+            edition = await self._texts.newest()
+            known = await dispatch(self._ledger, self._publisher, decisions, copies, edition)
         self._announcer.add_skipped(_count([one for one in decisions if one.event.key not in known]))
         return len(known)
 
@@ -143,13 +155,14 @@ class Intake:
 
     async def _bury(self, received: Received, rejected: Rejected, place: str = "") -> None:
         """Send an event to the dead letters with its reason. Headers that leave no room go as they are."""
+        received.is_buried = True
         metrics.events.labels("rejected").inc()
         metrics.rejects.labels(rejected.code).inc()
         _log.warning(
             "event.rejected", reason=rejected.code, field=rejected.field,
             event_id=rejected.event_id or received.message.message_id, event_type=rejected.event_type,
         )  # fmt: skip
-        if len(str(received.message.headers).encode(errors="replace")) > _MAX_HEADER_ROOM:
+        if not _leaves_room(received.message):
             await reject(received)
             return
         reason = {CODE: rejected.code, FIELD: rejected.field, REMEDY: rejected.remedy, PLACE: place}
@@ -164,14 +177,25 @@ class Intake:
         )
 
 
-def _directory_change(event: Event) -> Iterator[DirectoryChange]:
+def _is_suspect(message: RawMessage) -> bool:
+    """It came back twice. One whose headers cannot be carried on is none: `accept` refuses it at a glance."""
+    return message.deliveries_before >= _RETURNS_OF_A_SUSPECT and _leaves_room(message)
+
+
+def _leaves_room(message: RawMessage) -> bool:
+    """Say whether the headers and a reason fit into one frame."""
+    return len(str(message.headers).encode(errors="replace")) <= _MAX_HEADER_ROOM
+
+
+def _directory_change(event: Event, now: datetime) -> Iterator[DirectoryChange]:
+    at = min(event.time, now)  # a producer's clock that runs ahead must not make later changes look old
     match event.payload:
         case PersonChanged() as new:
-            yield PersonChange(new.person_id, event.time, new.name, new.locale, new.time_zone, new.roles, new.addresses)
+            yield PersonChange(new.person_id, at, new.name, new.locale, new.time_zone, new.roles, new.addresses)
         case PersonRemoved() as gone:
-            yield PersonRemoval(gone.person_id, event.time)
+            yield PersonRemoval(gone.person_id, at)
         case PreferenceChanged() as wish:
-            yield PreferenceChange(wish.person_id, event.time, wish.scope, wish.channel, wish.enabled)
+            yield PreferenceChange(wish.person_id, at, wish.scope, wish.channel, wish.enabled)
         case _:
             return
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from worker import metrics
 from worker.broker.publisher import Publisher, until_published
-from worker.ledger.connection import Ledger
+from worker.ledger.connection import Ledger, is_outage
 from worker.ledger.intake import Ready
 from worker.pipeline.settle import Tried, settle
 from worker.roles.announcer import Announcer
@@ -42,18 +42,34 @@ class Settler:
 
     async def run(self) -> None:
         """Settle until `stop` was called and nothing waits."""
-        while self._waiting or not self._stopping:
-            await self._arrived.wait()
-            self._arrived.clear()
-            if not self._stopping:
-                await asyncio.sleep(LINGER_SECONDS)
-            if self._waiting:
-                await self._flush()
+        async with asyncio.TaskGroup() as publishing:
+            while self._waiting or not self._stopping:
+                await self._arrived.wait()
+                self._arrived.clear()
+                if not self._stopping:
+                    await asyncio.sleep(LINGER_SECONDS)
+                if self._waiting:
+                    await self._flush(publishing)
 
-    async def _flush(self) -> None:
+    async def _settle(self, tried: Sequence[Tried]) -> list[tuple[Tried, str]]:
+        """Settle a batch; where it cannot be written, by a defect of ours, its members alone.
+
+        What cannot be written even so keeps its lease, which runs out and is told as unsure.
+        """
+        try:
+            return await settle(self._ledger, tried)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            _log.exception("settle.failed", error_type=type(error).__name__, count=len(tried))
+            if len(tried) == 1:
+                return []
+            return [one for each in tried for one in await self._settle([each])]
+
+    async def _flush(self, publishing: asyncio.TaskGroup) -> None:
         batch, self._waiting = self._waiting, []
         with metrics.Timed("settle", len(batch)):
-            written = await settle(self._ledger, [tried for tried, _ in batch])
+            written = await self._settle([tried for tried, _ in batch])
         for _, settled in batch:
             settled()
         self._announcer.add_settled(written)
@@ -61,6 +77,7 @@ class Settler:
             Ready(one.leased.id, one.leased.channel, one.leased.lane) for one, state in written if state == "queued"
         ]
         if back:
-            await until_published(lambda: self._publisher.publish_jobs(back))
+            # Not waited for: while the broker is away, outcomes are settled all the same.
+            publishing.create_task(until_published(lambda: self._publisher.publish_jobs(back)))
         if len(written) < len(batch):
             _log.warning("delivery.lease_lost", count=len(batch) - len(written))

@@ -20,10 +20,11 @@ from worker import metrics
 from worker.broker.consumer import Inbox, Received, ack
 from worker.broker.publisher import Publisher, until_published
 from worker.broker.topology import DEAD_DELIVER, DEAD_INTAKE, deliver_queue, intake_queue
-from worker.core.dead_letter import read_dead
+from worker.core.dead_letter import CODE, DeadLetter, read_dead
+from worker.core.message import RawMessage
 from worker.errors import BrokerAway
 from worker.ledger import deliveries
-from worker.ledger.connection import Ledger
+from worker.ledger.connection import Ledger, is_outage
 from worker.ledger.dead_letters import bury
 from worker.roles.announcer import Announcer
 
@@ -131,10 +132,22 @@ class Timer:
             await ack(batch[-1], multiple=True)
 
     async def _bury_events(self, batch: Sequence[Received]) -> None:
-        letters = [read_dead(received.message) for received in batch]
-        await self._ledger.persist(lambda: bury(self._ledger, letters, "event"))
+        letters = [await self._bury_event(received.message) for received in batch]
         body = letter_batch([(str(one.id), one.event_id, one.event_type, one.reason) for one in letters], _now())
         await until_published(lambda: self._publisher.publish_status("event.dead", body, CONTENT_TYPE))
+
+    async def _bury_event(self, message: RawMessage) -> DeadLetter:
+        """Keep one letter. What cannot be read, by a defect of ours, is kept by its bytes alone."""
+        try:
+            letter = read_dead(message)
+            await self._ledger.persist(lambda: bury(self._ledger, [letter], "event"))
+        except Exception as error:
+            if is_outage(error):
+                raise
+            _log.exception("dead_letter.unreadable", error_type=type(error).__name__)
+            letter = read_dead(RawMessage(body=message.body, routing_key="", headers={CODE: "unreadable"}))
+            await self._ledger.persist(lambda: bury(self._ledger, [letter], "event"))
+        return letter
 
     async def _bury_jobs(self, batch: Sequence[Received]) -> None:
         """A job is only work: what of it is still to be done is published again, what cannot be read is kept."""

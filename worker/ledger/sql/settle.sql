@@ -12,7 +12,9 @@ WITH verdict AS (
         reason = v.reason,
         detail = v.detail,
         attempt = d.attempt - CASE WHEN v.gives_back THEN 1 ELSE 0 END,
-        resends = d.resends + CASE WHEN v.resends THEN 1 ELSE 0 END,
+        resends = d.resends + CASE WHEN v.resends THEN 1
+                                   WHEN d.state IN ('waiting', 'queued') THEN -1  -- it was not needed after all
+                                   ELSE 0 END,
         reference = v.reference,
         template_version = coalesce(nullif(v.template_version, ''), d.template_version),
         due_at = CASE WHEN v.state = 'queued' THEN now() + interval '60 s'
@@ -24,7 +26,8 @@ WITH verdict AS (
     FROM verdict v
     WHERE d.id = v.id AND d.token = v.token
       AND (d.state = 'leased'
-           OR (v.outcome = 'sent' AND d.reason = 'lease_ran_out' AND d.state IN ('waiting', 'queued', 'unsure', 'expired')))
+           OR (v.outcome = 'sent' AND d.reason = 'lease_ran_out'
+               AND d.state IN ('waiting', 'queued', 'unsure', 'expired', 'dead')))
     RETURNING d.id, d.event_key, d.person_id, d.channel, d.address, d.state, d.attempt, v.reason, v.detail,
               v.outcome, v.duration_ms, v.suppresses, v.fingerprint
 ), tried AS (
@@ -34,6 +37,9 @@ WITH verdict AS (
     INSERT INTO dead_letters (id, kind, delivery_id, event_id, event_type, channel, stage, reason, remedy, fingerprint)
     SELECT gen_random_uuid(), 'delivery', s.id, e.id, e.type, s.channel, 'settle', s.reason, s.detail, s.fingerprint
     FROM settled s JOIN events e ON e.key = s.event_key WHERE s.state = 'dead'
+), unburied AS (
+    UPDATE dead_letters l SET state = 'dropped', resolved_at = now()
+    FROM settled s WHERE s.state = 'sent' AND l.kind = 'delivery' AND l.delivery_id = s.id AND l.state = 'open'
 ), suppressed AS (
     UPDATE addresses a SET suppressed_reason = s.reason, suppressed_at = now()
     FROM settled s
