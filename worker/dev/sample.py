@@ -5,15 +5,17 @@ The same seed gives the same events. They carry no id of their own, so that a se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from itertools import count
 from random import Random
 
 from pydantic import HttpUrl
 
-from schemas.catalogue import EventData
+from schemas.catalogue import Catalogue, EventData, EventInfo
 from schemas.events.billing import PaymentFailed, PaymentSuccess
 from schemas.events.custom import Custom
 from schemas.events.directory import PersonChanged, PersonRemoved, PreferenceChanged
@@ -21,8 +23,24 @@ from schemas.events.order import OrderShipped
 from schemas.events.stream import StreamDisconnected, StreamStarted
 from schemas.events.system import SystemError as SystemFault
 from schemas.producer import Attributes
+from worker.bootstrap import BUILT_IN_EVENTS
+from worker.core.example import plausible_data
 
 SampleEvent = tuple[EventData, Attributes]
+_TOUR_STEP = 4
+_OWN_WORDS = frozenset(
+    {
+        "stream.started",
+        "stream.disconnected",
+        "payment.success",
+        "payment.failed",
+        "order.shipped",
+        "system.error",
+        "custom.*",
+    }
+)
+_NOT_TOLD = re.compile(r"user_id|sender_id|actor_id|amount|currency|provider|ip|email|at|.*_at|.*url")
+"""Fields that a number behind them would spoil."""
 
 
 def sample_people(slack_webhook_url: Callable[[str], str]) -> list[PersonChanged]:
@@ -95,7 +113,7 @@ def sample_people(slack_webhook_url: Callable[[str], str]) -> list[PersonChanged
 
 
 def sample_events(seed: int = 1) -> Iterator[SampleEvent]:
-    """Give events without end, each with the attributes to publish it with; every known type in each round.
+    """Give events without end, each with the attributes to publish it with; in time every type of the catalogue.
 
     Only people of `sample_people` are told of them, but for a guest who comes and goes within a round.
     """
@@ -175,6 +193,26 @@ def _round(number: int, random: Random) -> Iterator[SampleEvent]:
     yield _stream_started(voices[2], number + 500_000, random), {}
     yield _order_shipped(voices[1], number + 500_000, random), {}
     yield _system_error(random), {}
+    yield from _tour(number, voices)
+
+
+def _tour(number: int, voices: Sequence[_Voice]) -> Iterator[SampleEvent]:
+    """Give the next few of the types that this company has no words of its own for."""
+    for place in range((number - 1) * _TOUR_STEP, number * _TOUR_STEP):
+        info = _others()[place % len(_others())]
+        data = plausible_data(info)
+        told = next(name for name, value in data.items() if isinstance(value, str) and not _NOT_TOLD.fullmatch(name))
+        data[told] = f"{data[told]} {number}"
+        if "user_id" in data:
+            data["user_id"] = voices[place % len(voices)].person_id
+        needs_audience = info.routes[0].audience in {"everyone", "followers", "participants"}
+        audience = " ".join(f"user:{voice.person_id}" for voice in voices[:3])
+        yield info.model.model_validate(data), Attributes(audience=audience) if needs_audience else {}
+
+
+@cache
+def _others() -> tuple[EventInfo, ...]:
+    return tuple(info for info in Catalogue.of_modules(BUILT_IN_EVENTS) if info.routes and info.type not in _OWN_WORDS)
 
 
 def _stream_started(voice: _Voice, number: int, random: Random) -> StreamStarted:
