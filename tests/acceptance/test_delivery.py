@@ -169,7 +169,8 @@ async def test_a_producer_whose_clock_runs_ahead_freezes_nobody(world: World) ->
 
     await world.tell(PersonChanged(person_id="ani", name="Later"))
 
-    await world.until("SELECT 1 FROM people WHERE name = 'Later'")
+    (person,) = await world.until("SELECT changed_at < now() AS is_past FROM people WHERE name = 'Later'")
+    assert person["is_past"]
 
 
 async def test_what_became_of_a_delivery_is_announced(world: World) -> None:

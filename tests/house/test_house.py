@@ -20,8 +20,8 @@ GENERATED_BY_TOOLS = {".venv", ".git", ".cache", "__pycache__", "dist", "node_mo
 PYTHON = [path for folder in ("schemas", "worker", "tests") for path in sorted((CHECKOUT / folder).rglob("*.py"))]
 TESTS = [path for path in PYTHON if path.name.startswith("test_")]
 HANDBOOK = [CHECKOUT / "README.md", CHECKOUT / "deploy/README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
-# How a thing came to be is told by the history; the tree tells what it is. A public project's issue goes by its URL.
-NOWHERE = re.compile(r"/work/(?:shared|main)\b|\bissue #\d+|\b(?:TODO|FIXME)\b", re.IGNORECASE)
+# How a thing came to be is told by the history; the tree tells what it is, and holds no path of anybody's machine.
+NOWHERE = re.compile(r"/(?:work|home)/\w+/|\b(?:TO" r"DO|FIX" r"ME)\b")
 
 
 def files() -> Iterator[Path]:
