@@ -13,6 +13,7 @@ from schemas.events.directory import PersonChanged, PersonRemoved, PreferenceCha
 from schemas.events.order import OrderShipped
 from schemas.events.system import SystemError as SystemFailed
 from tests.acceptance.world import PATIENCE_SECONDS, World
+from worker.metrics import REGISTRY
 
 
 def failed(payment: str = "p1", user: str = "ani") -> PaymentFailed:
@@ -171,6 +172,18 @@ async def test_a_producer_whose_clock_runs_ahead_freezes_nobody(world: World) ->
 
     (person,) = await world.until("SELECT changed_at < now() AS is_past FROM people WHERE name = 'Later'")
     assert person["is_past"]
+
+
+async def test_open_dead_letters_are_a_metric(world: World) -> None:
+    """Whoever watches the metrics sees that a human is needed."""
+    await world.publish_raw(b"{nope", "order.shipped", message_id="bad")
+    await world.dead_letter("bad")
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while REGISTRY.get_sample_value("kabar_dead_letters_open") != 1:
+            await asyncio.sleep(0.05)
+
+    assert REGISTRY.get_sample_value("kabar_rejects_total", {"reason": "not_json"})
 
 
 async def test_what_became_of_a_delivery_is_announced(world: World) -> None:

@@ -15,6 +15,7 @@ from schemas.events.directory import PersonChanged
 from schemas.producer import Producer
 from tests.acceptance.world import PATIENCE_SECONDS, a_simulator, a_world, settings_for
 from tests.processes import worker
+from worker.metrics import REGISTRY
 
 MAIL = {"email": ["ani@example.com"]}
 
@@ -136,6 +137,7 @@ async def test_what_is_killed_in_mid_sending_is_sent_again_and_said(database_url
         (attempt,) = await world.until("SELECT * FROM attempts")
         assert (attempt["outcome"], attempt["reason"]) == ("unsure", "lease_ran_out")
         await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'queued' AND resends = 1")
+        assert (REGISTRY.get_sample_value("kabar_resends_total", {"channel": "email"}) or 0) >= 1
         assert event_id
 
 

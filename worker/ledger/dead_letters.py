@@ -23,6 +23,12 @@ async def bury(ledger: Ledger, letters: Sequence[DeadLetter], kind: str) -> None
     await ledger.fetch(statement("bury"), *zip(*columns, strict=True))
 
 
+async def count_open(ledger: Ledger) -> int:
+    """Count the letters that wait for a human."""
+    (row,) = await ledger.fetch(statement("dead_count"))
+    return int(row["letters"])
+
+
 async def list_open(ledger: Ledger, limit: int) -> list[Record]:
     """Answer the newest open letters, without their bodies."""
     return await ledger.fetch(statement("dead_list"), limit)

@@ -16,7 +16,7 @@ import structlog
 from schemas.status import CONTENT_TYPE, StatusChange, batch
 from worker import metrics
 from worker.broker.publisher import Publisher
-from worker.core.outcome import Sent
+from worker.core.outcome import Sent, Unsure
 from worker.errors import BrokerAway
 from worker.ledger.deliveries import Ended
 from worker.pipeline.settle import Tried
@@ -41,6 +41,8 @@ class Announcer:
         self._count((tried.leased.channel, state) for tried, state in written)
         for tried, state in written:
             leased = tried.leased
+            if isinstance(tried.outcome, Unsure) and state == "waiting":
+                metrics.resends.labels(leased.channel).inc()
             if not isinstance(tried.outcome, Sent):
                 _log_failure(tried, state)
             self._add(

@@ -25,7 +25,7 @@ from worker.core.message import RawMessage
 from worker.errors import BrokerAway
 from worker.ledger import deliveries
 from worker.ledger.connection import Ledger, is_outage
-from worker.ledger.dead_letters import bury
+from worker.ledger.dead_letters import bury, count_open
 from worker.roles.announcer import Announcer
 
 TICK_SECONDS = 0.5
@@ -80,6 +80,9 @@ class Timer:
         if reaped:
             metrics.timer_work.labels("reaped").inc(len(reaped))
             _log.warning("lease.ran_out", count=len(reaped))
+            for one in reaped:
+                if one.state == "waiting":
+                    metrics.resends.labels(one.channel).inc()
             self._announcer.add_ended(reaped)
         return len(reaped)
 
@@ -118,6 +121,7 @@ class Timer:
 
     async def _gauge(self) -> None:
         rows = await self._ledger.persist(lambda: deliveries.gauges(self._ledger))
+        metrics.dead_letters_open.set(await self._ledger.persist(lambda: count_open(self._ledger)))
         metrics.unfinished.clear()
         metrics.oldest_waiting_seconds.clear()
         for row in rows:
