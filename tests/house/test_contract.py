@@ -19,7 +19,7 @@ from schemas.catalogue import LANE_OF, Catalogue, EventInfo
 from schemas.envelope import STRUCTURED
 from schemas.status import StatusChange, batch, letter_batch
 from worker.bootstrap import BUILT_IN_EVENTS
-from worker.core.example import fields_of
+from worker.core.fields import fields_of
 from worker.core.message import Event, RawMessage
 from worker.dev import generate
 from worker.dev.generate import ROOT, sample_name

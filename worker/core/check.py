@@ -16,7 +16,8 @@ from schemas.catalogue import Catalogue, EventInfo
 from worker.core.check_sizes import flaws_in_sizes
 from worker.core.check_tags import Flaw, flaws_in_tags
 from worker.core.content import Markup
-from worker.core.example import Field, fields_of
+from worker.core.fields import Field, fields_of
+from worker.core.locales import normal
 from worker.core.markup import TAG
 from worker.core.template import DEFAULT_LOCALE, Texts
 from worker.core.text_source import Parsed, Source, parse
@@ -159,9 +160,9 @@ def _address_flaws(line: int, url: str, fields: dict[str, Field]) -> Iterator[Fl
 
 
 def _missing(sources: Sequence[Source], catalogue: Catalogue, locales: Sequence[str]) -> Iterator[Finding]:
-    wanted = [_normal(locale) for locale in locales]
-    found = {(each.event_type, each.audience, _normal(each.locale)): each for each in sources if not each.channel}
-    special = {(each.event_type, each.audience, _normal(each.locale)): each for each in sources if each.channel}
+    wanted = [normal(locale) for locale in locales]
+    found = {(each.event_type, each.audience, normal(each.locale)): each for each in sources if not each.channel}
+    special = {(each.event_type, each.audience, normal(each.locale)): each for each in sources if each.channel}
     for info in catalogue:
         for route in info.routes:
             here = info.text_key, route.audience
@@ -189,11 +190,11 @@ def _beside(sibling: Source | None, event_type: str, audience: str, locale: str)
 
 def _too_long(good: Sequence[Source], catalogue: Catalogue) -> Iterator[Finding]:
     """What only shows when texts are rendered. Only whole texts are: each with one in the default locale beside it."""
-    bases = {(each.event_type, each.audience, _normal(each.locale)) for each in good if not each.channel}
+    bases = {(each.event_type, each.audience, normal(each.locale)) for each in good if not each.channel}
     whole = [
         each
         for each in good
-        if {(each.event_type, each.audience, locale) for locale in (DEFAULT_LOCALE, _normal(each.locale))} <= bases
+        if {(each.event_type, each.audience, locale) for locale in (DEFAULT_LOCALE, normal(each.locale))} <= bases
     ]
     texts = Texts(whole)
     for source in whole:
@@ -206,8 +207,4 @@ def _too_long(good: Sequence[Source], catalogue: Catalogue) -> Iterator[Finding]
 
 
 def _place(source: Source) -> tuple[str, str, str, str]:
-    return source.event_type, source.audience, _normal(source.locale), source.channel
-
-
-def _normal(locale: str) -> str:
-    return locale.replace("_", "-").lower()
+    return source.event_type, source.audience, normal(source.locale), source.channel

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from worker.core.example import Field, Kind
+from worker.core.fields import Field, Kind
 from worker.core.markup import TAG
 from worker.core.text_source import FILTERS, KNOWN, Parsed
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import NamedTuple
 
+from worker.core.locales import normal
 from worker.core.template import Texts
 from worker.core.text_source import Source
 from worker.errors import TemplateInvalid
@@ -171,11 +172,6 @@ def _versions(held: Mapping[Place, tuple[Source, str]]) -> dict[tuple[str, str, 
 def place_of(source: Source) -> Place:
     """Which text this is a source of."""
     return Place(source.event_type, source.audience, normal(source.locale), source.channel)
-
-
-def normal(locale: str) -> str:
-    """One spelling for a locale: `pt-br` for `pt_BR`."""
-    return locale.replace("_", "-").lower()
 
 
 def _in_force(editions: Sequence[int], edition: int | None) -> int:

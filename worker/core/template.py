@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Literal, NamedTuple
 
 import minijinja
@@ -28,13 +27,13 @@ from pydantic import JsonValue
 from worker.core import limits
 from worker.core.content import Content, Markup
 from worker.core.engine import ESCAPED, NEED_EVENT, NEED_PERSON, engine
+from worker.core.locales import language, normal
 from worker.core.markup import FIELD_MARK, TAG, escape, finish, safe_url, unescape_quotes
-from worker.core.text_source import UNWANTED, Source, parse
+from worker.core.text_source import Source, parse
+from worker.core.values import clean
 from worker.errors import TemplateInvalid
 
 DEFAULT_LOCALE = "en"
-_DEEPEST = 8
-_WIDEST_INTEGER = 2**63
 
 
 class TextKey(NamedTuple):
@@ -98,9 +97,9 @@ class Texts:
     def __init__(self, sources: Iterable[Source]) -> None:
         chosen = {_place(source): source for source in sources}
         self._locales = _locales(chosen.values())
-        languages = {_language(source.locale) for source in chosen.values()}
-        engines = {language: tuple(engine(language, fuel) for fuel in limits.FUEL) for language in languages}
-        self._texts = {place: _compile(source, engines[_language(source.locale)]) for place, source in chosen.items()}
+        languages = {language(source.locale) for source in chosen.values()}
+        engines = {name: tuple(engine(name, fuel) for fuel in limits.FUEL) for name in languages}
+        self._texts = {place: _compile(source, engines[language(source.locale)]) for place, source in chosen.items()}
 
     def has(self, event_type: str, audience: str) -> bool:
         """Is there a text for this audience of this event type?"""
@@ -109,7 +108,7 @@ class Texts:
     def locale_for(self, event_type: str, audience: str, wanted: str) -> str:
         """The locale to render in: the wanted one, else its language (`id` for `id-ID`), else the default."""
         known = self._locales.get((event_type, audience), {})
-        return known.get(_normal(wanted)) or known.get(_language(wanted)) or DEFAULT_LOCALE
+        return known.get(normal(wanted)) or known.get(language(wanted)) or DEFAULT_LOCALE
 
     def fields(self, event_type: str, audience: str) -> frozenset[str]:
         """Every payload field that the texts for this audience use, in any locale and on any channel."""
@@ -156,7 +155,7 @@ class Texts:
         for field in compiled.fields:
             if field not in values:
                 return Unrenderable("variable_unknown", f"{_line_of(compiled, field)}: {field}")
-            context[field] = _clean(values[field])
+            context[field] = clean(values[field])
         environment = _engine_for(compiled, context, len(person.name))
         if isinstance(environment, Unrenderable):
             return environment
@@ -173,7 +172,7 @@ class Texts:
         return tuple(contents)
 
     def _find(self, key: TextKey, channel: str) -> _Compiled | None:
-        locale = _normal(key.locale)
+        locale = normal(key.locale)
         return self._texts.get((key.event_type, key.audience, locale, channel)) or self._texts.get(
             (key.event_type, key.audience, locale, "")
         )
@@ -182,9 +181,9 @@ class Texts:
 def _envelope(compiled: _Compiled, person: PersonView, event: EventView) -> dict[str, object]:
     context: dict[str, object] = {}
     if compiled.needs_person:
-        context["person"] = {"name": _clean(person.name), "locale": _clean(person.locale), "zone": person.zone}
+        context["person"] = {"name": clean(person.name), "locale": clean(person.locale), "zone": person.zone}
     if compiled.needs_event:
-        context["event"] = {"type": _clean(event.type), "time": event.time.isoformat()}
+        context["event"] = {"type": clean(event.type), "time": event.time.isoformat()}
     return context
 
 
@@ -208,29 +207,6 @@ def _engine_for(
     if limits.is_too_much(compiled.steps, cost):
         return Unrenderable("fuel_spent", f"{compiled.path}: it uses large values too often")
     return compiled.engines[0]
-
-
-def _clean(value: object, depth: int = 0) -> object:
-    """A value as plain data that no medium trips over. None becomes "", and so does what is nested absurdly deep.
-
-    An unwanted character becomes a space rather than nothing: a URL that holds one must not become a valid URL.
-    """
-    if isinstance(value, str):
-        return value if value.isprintable() else _clean_text(value)
-    if value is None or depth > _DEEPEST:
-        return ""
-    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < _WIDEST_INTEGER):
-        return value
-    if isinstance(value, Mapping):
-        items = islice(value.items(), limits.MOST_ITEMS)
-        return {_clean_text(str(key)): _clean(item, depth + 1) for key, item in items}
-    if isinstance(value, Sequence):
-        return [_clean(item, depth + 1) for item in value[: limits.MOST_ITEMS]]
-    return _clean_text(str(value))
-
-
-def _clean_text(text: str) -> str:
-    return UNWANTED.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _content(rendered: str, markup: Markup, event_type: str) -> Content:
@@ -296,15 +272,7 @@ def _compile(source: Source, engines: tuple[minijinja.Environment, ...]) -> _Com
 
 
 def _place(source: Source) -> tuple[str, str, str, str]:
-    return source.event_type, source.audience, _normal(source.locale), source.channel
-
-
-def _normal(locale: str) -> str:
-    return locale.replace("_", "-").lower()
-
-
-def _language(locale: str) -> str:
-    return _normal(locale).partition("-")[0]
+    return source.event_type, source.audience, normal(source.locale), source.channel
 
 
 def _locales(sources: Iterable[Source]) -> dict[tuple[str, str], dict[str, str]]:
@@ -312,10 +280,10 @@ def _locales(sources: Iterable[Source]) -> dict[tuple[str, str], dict[str, str]]
     found: dict[tuple[str, str], dict[str, str]] = {}
     for source in sorted(sources, key=lambda source: source.channel):
         locales = found.setdefault((source.event_type, source.audience), {})
-        if source.channel and _normal(source.locale) not in locales:
+        if source.channel and normal(source.locale) not in locales:
             what = f"it is for {source.channel} only"
             raise TemplateInvalid(source.path, 1, what, f"write {source.locale}.txt for the others")
-        locales.setdefault(_normal(source.locale), source.locale)
+        locales.setdefault(normal(source.locale), source.locale)
     for (event_type, audience), locales in found.items():
         if DEFAULT_LOCALE not in locales:
             where = f"{event_type}/{audience}/{DEFAULT_LOCALE}.txt"

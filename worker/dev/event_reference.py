@@ -14,7 +14,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from schemas.catalogue import Catalogue, EventInfo, Route
-from worker.core.example import Field, fields_of
+from worker.core.fields import Field, fields_of
 
 _PAGE: Final = """\
 # Events
