@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.header import decode_header, make_header
 from email.headerregistry import Address
 from email.utils import format_datetime, unquote
+from html import unescape
 from uuid import UUID
 
 import pytest
@@ -69,7 +70,7 @@ def built_slowly(letter: Letter) -> email.message.EmailMessage:
     message["Message-ID"] = f"<{letter.message_id}>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(letter.text)
-    html = f"{PAGE.head} {letter.preheader} {PAGE.middle} {letter.html} {PAGE.tail}"
+    html = f"{PAGE.head}{letter.preheader}{PAGE.middle}{letter.html}{PAGE.tail}"
     message.add_alternative(html, subtype="html")
     return parse(message.as_bytes(policy=email.policy.SMTP.clone(max_line_length=None)))
 
@@ -91,9 +92,10 @@ def essence(message: email.message.EmailMessage) -> dict[str, object]:
         "people": [person(raw) for name, raw in message.raw_items() if name in {"From", "To"}],
         "kinds": [part.get_content_type() for part in (message, text, html)],
         "charsets": [part.get_content_charset() for part in (text, html)],
-        # Line ends and blank lines at the end are the encodings' own business, and in HTML any run of blanks is one.
+        # Line ends and blank lines at the end are the encodings' own business, and in HTML any run of blanks is one,
+        # and a character is the same as its reference.
         "text": text.get_content().replace("\r\n", "\n").rstrip(),
-        "html": " ".join(html.get_content().split()),
+        "html": " ".join(unescape(html.get_content()).split()),
     }
 
 
@@ -109,24 +111,38 @@ def test_the_fast_builder_says_what_the_standard_library_says(
     text, html, preheader = (
         re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]", "", part) for part in (text, html, preheader)
     )
-    # A part whose length happens to fill its line gets no blank; both builders get one.
-    mail = letter(subject=subject, name=name, text=text, html=f" {html} ", preheader=f" {preheader} ")
+    mail = letter(subject=subject, name=name, text=text, html=html, preheader=preheader)
 
     assert essence(parse(PRESS.print(mail))) == essence(built_slowly(mail))
 
 
 @settings(deadline=None)
 @given(ANY_TEXT, ANY_TEXT, ANY_TEXT, ANY_TEXT)
+@example("Hello", "Ada", "Hello", f"<p>{'long ' * 400}</p>")
+@example("Hello", "Ada", "Hello", f"<p>{'👋' * 200}</p>")
 def test_a_mail_is_seven_bit_with_short_lines_whatever_it_says(subject: str, name: str, text: str, html: str) -> None:
     """Any relay can carry it: no long line, no bare CR or LF, no 8-bit byte, no NUL, and a parser finds no defect."""
-    raw = PRESS.print(letter(subject=subject, name=name, text=text, html=html))
+    raw = PRESS.print(letter(subject=subject, name=name, text=text, html=html, preheader=text))
 
     lines = raw.split(b"\r\n")
-    assert max(map(len, lines)) <= 78
+    assert max(map(len, lines)) <= 998
+    assert max(map(len, raw.partition(b"text/html")[0].split(b"\r\n"))) <= 78
     assert not re.search(rb"[\r\n\0\x80-\xff]", b"".join(lines))
     message = parse(raw)
     assert [part.defects for part in message.walk()] == [[], [], []]
     assert [defect for value in message.values() for defect in value.defects] == []
+
+
+@pytest.mark.parametrize("end", ["", "--"])
+def test_no_text_can_add_or_end_a_part(end: str) -> None:
+    """The line that parts a mail is only a line of text to whoever writes it into a message."""
+    attack = f"\r\n--=_kabar{end}\r\nContent-Type: text/html\r\n\r\n<script>alert(1)</script>\r\n"
+
+    message = parse(PRESS.print(letter(text=attack, html=attack, preheader=attack)))
+
+    text, html = (part.get_content() for part in message.iter_parts())
+    assert f"--=_kabar{end}" in text
+    assert unescape(html).count(f"--=_kabar{end}") == 2
 
 
 @given(st.text(), st.text())

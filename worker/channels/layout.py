@@ -15,6 +15,9 @@ from worker.channels.colours import filled, readable
 from worker.channels.fitting import shorten
 
 _PREHEADER_LIMIT = 140
+_FILLED_UP_TO = 100
+_MOST_BLANKS = 50
+_BLANK = "&nbsp;&zwnj;"
 _FONT = "-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 
 
@@ -65,8 +68,12 @@ def palettes(colour: str) -> tuple[Palette, Palette]:
 
 
 def preheader(body: str) -> str:
-    """What a list of mails shows beside the subject: the beginning of the plain body, as HTML."""
-    return escape(shorten(" ".join(body[: 2 * _PREHEADER_LIMIT].split()), _PREHEADER_LIMIT), quote=False)
+    """What a list of mails shows beside the subject: the beginning of the plain body, as HTML.
+
+    Blanks fill it up, so that the list does not go on with the logo and the heading.
+    """
+    text = shorten(" ".join(body[: 2 * _PREHEADER_LIMIT].split()), _PREHEADER_LIMIT)
+    return escape(text, quote=False) + _BLANK * min(_FILLED_UP_TO - len(text), _MOST_BLANKS)
 
 
 class Layout:
@@ -77,7 +84,7 @@ class Layout:
         self._light, self._dark = palettes(brand.colour)
         colours = asdict(self._light)
         self._heading, self._anchor, self._button, self._foot = (
-            part.format(font=_FONT, **colours) for part in (_HEADING, _ANCHOR, _BUTTON, _FOOT)
+            part.format(**colours) for part in (_HEADING, _ANCHOR, _BUTTON, _FOOT)
         )
 
     def page(self, locale: str) -> Page:
@@ -89,7 +96,7 @@ class Layout:
         style = _STYLE + _darkening(self._dark)
         head = _HEAD.format(lang=escape(locale), name=name, style=style, page=self._light.page)
         middle = _MIDDLE.format(logo=logo, font=_FONT, **asdict(self._light))
-        return Page(head, _HIDDEN_BLANKS + middle, _TAIL)
+        return Page(head, middle, _TAIL)
 
     def card(self, title: str, body: str, link: str, action: str, image: str = "") -> str:
         """Lay out what a mail says. All but `link` and `image` are HTML; an empty URL shows nothing."""
@@ -116,26 +123,24 @@ def _palette(palette: Palette, colour: str) -> Palette:
 
 
 def _darkening(dark: Palette) -> str:
-    rules = [
-        ("b", ".page", f"background-color:{dark.page} !important"),
-        ("b", ".card", f"background-color:{dark.card} !important;border-color:{dark.line} !important"),
-        ("c", ".heading", f"color:{dark.heading} !important"),
-        ("c", ".text", f"color:{dark.text} !important"),
-        ("c", ".muted", f"color:{dark.muted} !important"),
-        ("c", ".link", f"color:{dark.link} !important"),
-        ("b", ".button", f"border-color:{dark.link} !important"),
-    ]
-    asked = "".join(f"{name} {{{rule}}}\n" for _, name, rule in rules)
-    # Outlook's apps and pages do not ask for the scheme: they mark what they have darkened by themselves.
-    marked = "".join(f"[data-ogs{kind}] {name} {{{rule}}}\n" for kind, name, rule in rules)
-    return f"@media (prefers-color-scheme:dark) {{\n{asked}}}\n{marked}"
+    return f"""\
+@media (prefers-color-scheme:dark) {{
+.page {{background:{dark.page} !important}}
+.card {{background:{dark.card} !important;border-color:{dark.line} !important}}
+.heading {{color:{dark.heading} !important}}
+.text {{color:{dark.text} !important}}
+.muted {{color:{dark.muted} !important}}
+.link {{color:{dark.link} !important}}
+.button {{border-color:{dark.link} !important}}
+}}
+"""
 
 
 _LIGHT = Palette("#f1f3f6", "#ffffff", "#e1e5eb", "#141a24", "#2b3444", "#596273")
 _DARK = Palette("#14161a", "#1f2228", "#343943", "#f4f6f9", "#d5dae2", "#a0a8b6")
 
 _STYLE = """\
-:root {color-scheme:light dark;supported-color-schemes:light dark}
+:root {color-scheme:light dark}
 @media (max-width:600px) {
 .around {padding:20px 12px !important}
 .card {padding:26px 22px 12px !important}
@@ -150,71 +155,56 @@ _HEAD = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1">
-<meta name="x-apple-disable-message-reformatting">
 <meta name="format-detection" content="telephone=no,date=no,address=no,email=no">
 <meta name="color-scheme" content="light dark">
-<meta name="supported-color-schemes" content="light dark">
 <title>{name}</title>
 <style>
 {style}</style>
 <!--[if mso]><style>h1,p,td,a,li {{font-family:Arial,sans-serif !important}}</style><![endif]-->
 </head>
-<body class="page" style="margin:0;padding:0;background-color:{page}">
-<div style="display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;
-font-size:1px;line-height:1px;mso-hide:all">
-"""
+<body class="page" style="margin:0;background:{page}">
+<div style="display:none;max-height:0;overflow:hidden;mso-hide:all">"""
 
-# They keep a list of mails from showing what comes after the preheader.
-_HIDDEN_BLANKS = "&#847;&zwnj;&nbsp;" * 50
-
-_MIDDLE = """
-</div>
-<table class="page" role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"
- bgcolor="{page}" style="background-color:{page}">
-<tr><td class="around" align="center" style="padding:36px 16px">
+# The width stands twice, because Outlook knows no greatest width. Fonts and colours are inherited from here.
+_MIDDLE = """</div>
+<table class="page" role="presentation" width="100%" cellpadding="0" cellspacing="0" bgcolor="{page}">
+<tr><td class="around" align="center" style="padding:36px 16px;font:16px/1.6 {font}">
 <!--[if mso]><table role="presentation" width="560"><tr><td><![endif]-->
-<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"
- style="max-width:560px;text-align:left">
-<tr><td class="heading" style="padding:0 4px 18px;font:700 19px/32px {font};color:{heading}">{logo}</td></tr>
-<tr><td class="card text" dir="auto" bgcolor="{card}" style="background-color:{card};
-border:1px solid {line};border-radius:14px;padding:34px 36px 20px;font:16px/1.6 {font};
-color:{text};word-break:break-word;overflow-wrap:anywhere">
+<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:560px;text-align:left">
+<tr><td class="heading" style="padding:0 4px 18px;font-weight:700;font-size:19px;color:{heading}">{logo}</td></tr>
+<tr><td class="card text" dir="auto" bgcolor="{card}" style="border:1px solid {line};border-radius:14px;
+padding:34px 36px 20px;color:{text};overflow-wrap:anywhere">
 """
 
 _TAIL = """\
-</td></tr>
-</table>
+</td></tr></table>
 <!--[if mso]></td></tr></table><![endif]-->
-</td></tr>
-</table>
+</td></tr></table>
 </body>
 </html>
 """
 
 _LOGO = (
-    '<img class="heading" src="{url}" height="32" alt="{name}" style="display:block;border:0;height:32px;\n'
-    'width:auto;max-width:240px;color:{heading}">'
+    '<img class="heading" src="{url}" height="32" alt="{name}" style="display:block;height:32px;width:auto;\n'
+    'max-width:240px;color:{heading}">'
 )
 _HEADING = (
-    '<h1 class="heading" style="margin:0 0 14px;font-size:23px;line-height:1.3;font-weight:700;\n'
-    'color:{heading};text-wrap:balance">'
+    '<h1 class="heading" style="margin:0 0 14px;font-size:23px;line-height:1.3;color:{heading};text-wrap:balance">'
 )
-_ANCHOR = '<a class="link" style="color:{link};text-decoration:underline" href="'
+_ANCHOR = '<a class="link" style="color:{link}" href="'
 _PARAGRAPH = '<p style="margin:0 0 14px">'
 _LIST = '<ul style="margin:0 0 14px;padding:0 0 0 22px">'
 # No words for the picture: it shows what the heading says, and a screen reader should not say it twice.
 _PICTURE = (
     '<img src="{url}" width="486" alt=""\n'
-    ' style="display:block;border:0;width:100%;height:auto;border-radius:8px;margin:0 0 18px">\n'
+    ' style="display:block;width:100%;height:auto;border-radius:8px;margin:0 0 18px">\n'
 )
 # Outlook on Windows pads the cell and all others the link, so that the whole button can be pressed.
 _BUTTON = (
-    '<table class="button" role="presentation" cellpadding="0" cellspacing="0" border="0"\n style="margin:22px 0 16px">'
-    '<tr><td class="button" align="center" bgcolor="{button}"\n style="background-color:{button};'
-    'border:1px solid {link};border-radius:9px;mso-padding-alt:13px 26px">\n'
+    '<table class="button" role="presentation" cellpadding="0" cellspacing="0" style="margin:22px 0 16px"><tr>\n'
+    '<td class="button" bgcolor="{button}" style="border:1px solid {link};border-radius:9px;\n'
+    'mso-padding-alt:13px 26px">'
     '<a style="display:inline-block;padding:13px 26px;color:{label};font-weight:600;line-height:1.3;\n'
     'text-decoration:none" href="'
 )
-_FOOT = (
-    '</td></tr>\n<tr><td class="muted" dir="auto" style="padding:18px 4px 0;font:13px/1.6 {font};\ncolor:{muted}">\n'
-)
+_FOOT = '</td></tr>\n<tr><td class="muted" dir="auto" style="padding:18px 4px 0;font-size:13px;color:{muted}">\n'
