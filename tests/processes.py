@@ -18,6 +18,7 @@ from worker.settings import Settings, variable
 
 ROOT = Path(__file__).parents[1]
 _READY_SECONDS = 30.0
+_LONGEST_LINE = 1 << 20
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ async def worker(settings: Settings, *arguments: str) -> AsyncIterator[WorkerPro
         stderr=STDOUT,
         env=_environment(settings),
         cwd=ROOT,
+        limit=_LONGEST_LINE,
     )
     made = WorkerProcess(process)
     following = asyncio.create_task(made.follow())

@@ -22,8 +22,8 @@ class Proxy:
     @property
     def url(self) -> str:
         """The service's URL, through the proxy."""
-        login, _, _ = self._parts.netloc.rpartition("@")
-        return urlunsplit(self._parts._replace(netloc=f"{login}@127.0.0.1:{self._port}"))
+        login, at, _ = self._parts.netloc.rpartition("@")
+        return urlunsplit(self._parts._replace(netloc=f"{login}{at}127.0.0.1:{self._port}"))
 
     async def open(self) -> None:
         """Listen, on the same port as before."""

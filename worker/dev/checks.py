@@ -31,6 +31,7 @@ _LINT = {
 # One process a core, and one file in one process: what a module's tests share is then made once.
 _PYTEST = ["pytest", "--numprocesses=2", "--dist=loadfile"]
 _FAULTS = "tests/faults"
+_FAST = ["-m", "not faults or fast"]
 
 
 class NotACheckout(KabarError):
@@ -40,13 +41,13 @@ class NotACheckout(KabarError):
 def run_tests(arguments: list[str]) -> int:
     """Lint, then run pytest with these arguments, and give an exit code: 0 only if both are content.
 
-    `--faults` adds the tests that kill and restart servers; naming one of their files does so too.
+    Of the tests that kill, restart and deceive, only the fast ones run; `--faults`, or naming one of their files, adds
+    the others.
     """
     lint = run_lint()
     chosen = [each for each in arguments if each != "--faults"]
     wants_faults = "--faults" in arguments or any(each.startswith(_FAULTS) for each in chosen)
-    without = [] if wants_faults else [f"--ignore={_FAULTS}"]
-    return _wait_for([*_PYTEST, *without, *chosen]) or lint
+    return _wait_for([*_PYTEST, *([] if wants_faults else _FAST), *chosen]) or lint
 
 
 def run_lint() -> int:
