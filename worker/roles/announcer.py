@@ -21,7 +21,7 @@ from worker.errors import BrokerAway
 from worker.ledger.deliveries import Ended
 from worker.pipeline.settle import Tried
 
-LINGER_SECONDS = 0.02
+LINGER_SECONDS = 0.1
 """How long an announcement waits for neighbours: a message for every settled handful costs more than the settling."""
 _MOST_WAITING = 20_000
 _log = structlog.get_logger("status")
