@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -517,7 +518,10 @@ async def test_a_dead_delivery_has_a_letter_that_says_why(ledger: Ledger) -> Non
     """Found by its event, grouped by its fingerprint, with the provider's words."""
     leased = await a_lease(ledger)
 
-    dead = Settlement(leased.id, 7, "dead", "malformed", "the provider's words", outcome="refused", fingerprint="f1")
+    dead = Settlement(
+        leased.id, 7, "dead", "malformed", "the provider's words", outcome="refused", fingerprint="f1",
+        template_version="en v3",
+    )  # fmt: skip
     await deliveries.settle(ledger, [dead], [])
 
     (letter,) = await dead_letters.list_open(ledger, 10)
@@ -525,7 +529,11 @@ async def test_a_dead_delivery_has_a_letter_that_says_why(ledger: Ledger) -> Non
     assert (letter["kind"], letter["event_id"], letter["event_type"]) == ("delivery", "e1", "test.told")
     assert (letter["channel"], letter["stage"], letter["reason"]) == ("email", "settle", "malformed")
     assert (whole["delivery_id"], whole["remedy"]) == (leased.id, "the provider's words")
-    assert whole["fingerprint"] == "f1"
+    assert (whole["fingerprint"], whole["template_version"], whole["kabar_version"]) == (
+        "f1",
+        "en v3",
+        version("kabar"),
+    )
 
 
 async def test_a_replay_gives_a_dead_delivery_a_new_budget_once(ledger: Ledger) -> None:

@@ -47,12 +47,14 @@ def test_a_reject_is_read_with_its_reason_field_and_remedy() -> None:
 
 
 def test_a_bug_is_read_with_the_stage_it_happened_in() -> None:
-    """The place tells two bugs of one kind apart; the message's own words do not."""
-    here = read_dead(with_headers(PLAIN, **WHY, **{PLACE: "decide.py:decide"}))
-    there = read_dead(with_headers(PLAIN, **WHY, **{PLACE: "intake.py:record"}))
+    """Its class and its place tell two bugs apart; the message's own words do not."""
+    why = {CODE: "worker_error", REMEDY: "see the log"}
+    here = read_dead(with_headers(PLAIN, **why, **{FIELD: "KeyError", PLACE: "decide.py:decide"}))
+    there = read_dead(with_headers(PLAIN, **why, **{FIELD: "KeyError", PLACE: "intake.py:record"}))
+    other = read_dead(with_headers(PLAIN, **why, **{FIELD: "TypeError", PLACE: "decide.py:decide"}))
 
     assert here.stage == "intake"
-    assert here.fingerprint != there.fingerprint
+    assert len({here.fingerprint, there.fingerprint, other.fingerprint}) == 3
 
 
 @pytest.mark.parametrize(
@@ -146,6 +148,15 @@ def test_two_messages_of_one_trouble_share_a_fingerprint() -> None:
 
     assert one.fingerprint == two.fingerprint
     assert one.fingerprint != read_dead(with_headers(PLAIN, **{**WHY, FIELD: "data.currency"})).fingerprint
+
+
+def test_the_same_mistake_in_another_item_is_one_trouble() -> None:
+    """Whichever of an order's items lacks its price."""
+    first = read_dead(with_headers(PLAIN, **{**WHY, FIELD: "data.items.0.price"}))
+    third = read_dead(with_headers(PLAIN, **{**WHY, FIELD: "data.items.2.price"}))
+
+    assert first.fingerprint == third.fingerprint
+    assert (first.field, third.field) == ("data.items.0.price", "data.items.2.price")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,32 @@ app = typer.Typer(help="Dead letters: events and deliveries that need a human.",
 Ids = Annotated[list[str], typer.Argument(help="letters, by the beginning of their ids (6 characters or more)")]
 
 
+@app.command("groups")
+def list_groups(
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="the most pressing so many")] = 50,
+    *,
+    with_closed: Annotated[bool, typer.Option("--all", help="also groups in which nothing is open")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
+) -> None:
+    """List what is wrong: letters of one trouble are one group, and can be replayed or dropped together."""
+    from worker.commands.dead_view import print_groups  # noqa: PLC0415 - each command loads only what it needs
+    from worker.commands.screen import print_json  # noqa: PLC0415
+    from worker.commands.session import open_ledger, run_command  # noqa: PLC0415
+    from worker.ledger.connection import Record  # noqa: PLC0415
+    from worker.ledger.dead_letters import groups  # noqa: PLC0415
+    from worker.settings import load_settings  # noqa: PLC0415
+
+    async def find() -> list[Record]:
+        async with open_ledger(load_settings()) as ledger:
+            return await groups(ledger, limit, with_closed=with_closed)
+
+    found = run_command(find())
+    if as_json:
+        print_json([dict(row) for row in found])
+    else:
+        print_groups(found, limit)
+
+
 @app.command("list")
 def list_letters(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="the newest so many")] = 50,

@@ -17,6 +17,7 @@ from worker.ledger.inquiry import attempts_of, find_delivery
 
 _PREFIX = re.compile(r"[0-9a-f]{6,32}")
 _SHOWN_CHARACTERS = 8 * 1024
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,35 @@ async def read_letter(ledger: Ledger, given: str) -> Shown:
         await find_delivery(ledger, delivery_id) if delivery_id else None,
         await attempts_of(ledger, [delivery_id]) if delivery_id else [],
     )
+
+
+def print_groups(groups: Sequence[Record], limit: int) -> None:
+    """Print groups of letters, one a line."""
+    out = screen()
+    if not groups:
+        out.print("no open dead letters")
+        return
+    columns = (
+        "group", "open", "replayed", "dropped", "stage", "reason", "type or channel", "provider", "texts", "kabar",
+        "first seen", "last seen", "sample",
+    )  # fmt: skip
+    rows = [
+        (
+            row["fingerprint"][:8], row["open"], row["replayed"], row["dropped"], row["stage"], row["reason"],
+            _some(row["channels"] or row["event_types"]), _some(row["providers"]), _some(row["template_versions"]),
+            _some(row["kabar_versions"]), moment(row["first_seen_at"]), moment(row["last_seen_at"]),
+            str(row["sample"])[:8],
+        )
+        for row in groups
+    ]  # fmt: skip
+    out.print(table(columns, rows))
+    if len(groups) == limit:
+        out.print("there may be more: see --limit")
+
+
+def _some(values: Sequence[str]) -> str:
+    more = len(values) - _NAMED
+    return ", ".join(values[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def print_list(letters: Sequence[Record], limit: int) -> None:

@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 
 import orjson
 
-from worker.core.fingerprint import fingerprint
+from worker.core.fingerprint import fingerprint, steady
 from worker.core.message import EVENT_SPACE, RawMessage
 
 CODE: Final = "x-kabar-reason"
@@ -61,16 +61,17 @@ def read_dead(message: RawMessage) -> DeadLetter:
     properties = _properties(message)
     event_type = _clean(_type_of(message))
     field = _text(headers.get(FIELD))
-    place = _text(headers.get(PLACE)) or field
+    place = _text(headers.get(PLACE))
+    stage = "intake" if place else "accept"
     return DeadLetter(
         id=uuid5(EVENT_SPACE, f"dead\n{message.routing_key}\n{properties}\n{base64.b85encode(message.body).decode()}"),
         event_id=_clean(_id_of(message)),
         event_type=event_type,
-        stage="accept" if not _text(headers.get(PLACE)) else "intake",
+        stage=stage,
         reason=_clean(reason),
         field=_clean(field),
         remedy=_clean(remedy),
-        fingerprint=fingerprint("intake", event_type, reason, place),
+        fingerprint=fingerprint(stage, event_type, reason, f"{steady(field)} {place}".strip()),
         body=message.body,
         properties=properties,
         routing_key=_clean(message.routing_key),

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from typing import TypeAlias, TypeVar
 
@@ -36,6 +37,8 @@ _SESSION = {
     # table was still empty would read the whole of it for ever.
     "enable_seqscan": "off",
     "idle_in_transaction_session_timeout": "30s",
+    # Rows that are to tell which code wrote them take it from here, by their column's default.
+    "kabar.version": version("kabar"),
 }
 
 

@@ -34,6 +34,11 @@ async def list_open(ledger: Ledger, limit: int) -> list[Record]:
     return await ledger.fetch(statement("dead_list"), limit)
 
 
+async def groups(ledger: Ledger, limit: int, *, with_closed: bool) -> list[Record]:
+    """Answer the troubles behind the letters, the most pressing first; those with nothing open only if asked for."""
+    return await ledger.fetch(statement("dead_groups"), with_closed, limit)
+
+
 async def find(ledger: Ledger, prefix: str) -> list[Record]:
     """Answer the letters whose id begins with `prefix`, whole; at most two, so that a doubt can be seen."""
     return await ledger.fetch(statement("dead_find"), prefix)

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from worker.channels.base import Channel
+from worker.core.fingerprint import bug
 from worker.core.outcome import Outcome, Unsure
 
 SEND_SECONDS = 20.0
@@ -19,4 +20,4 @@ async def send(channel: Channel[Any], message: object) -> Outcome:
         return await channel.send(message, timeout_seconds=SEND_SECONDS)
     except Exception as error:  # noqa: BLE001 - the courier's loop must outlive a channel's bug
         _log.exception("send.failed", channel=channel.name, error_type=type(error).__name__)
-        return Unsure("channel_bug", type(error).__name__)
+        return Unsure("channel_bug", bug(error))

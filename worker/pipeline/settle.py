@@ -18,7 +18,7 @@ import orjson
 
 from worker.channels.base import PLAIN, Abilities
 from worker.channels.inbox import InboxMessage
-from worker.core.fingerprint import fingerprint
+from worker.core.fingerprint import code_in, fingerprint
 from worker.core.outcome import Again, Dead, Deferred, Done, Outcome, Refused, Released, Requeue, Sent, Unsure, judge
 from worker.ledger import deliveries
 from worker.ledger.connection import Ledger
@@ -69,19 +69,20 @@ def _settlement(one: Tried) -> Settlement:
         jitter=one.jitter,
     )
     state, delay, gives_back, resends = _state_after(verdict)
+    detail = "" if isinstance(outcome, Released) else outcome.detail
     return Settlement(
         leased.id,
         leased.token,
         state,
         reason=outcome.reason,
-        detail=getattr(outcome, "detail", ""),
+        detail=detail,
         delay_seconds=delay,
         gives_back=gives_back,
         resends=resends,
         outcome=_name(outcome),
         duration_ms=one.duration_ms,
         suppresses=isinstance(outcome, Refused) and outcome.suppress,
-        fingerprint=fingerprint("settle", leased.channel, outcome.reason) if state == "dead" else "",
+        fingerprint=fingerprint("settle", leased.channel, outcome.reason, code_in(detail)) if state == "dead" else "",
         template_version=one.template_version,
     )
 

@@ -26,6 +26,7 @@ from worker.broker.topology import deliver_queue
 from worker.channels.base import Channel
 from worker.channels.inbox import InboxMessage
 from worker.core.editions import Editions
+from worker.core.fingerprint import bug
 from worker.core.outcome import Deferred, Outcome, Refused, Released
 from worker.ledger.connection import Ledger
 from worker.ledger.deliveries import Leased
@@ -188,7 +189,7 @@ class Courier:
             message, version = render(leased, self._catalogue, editions, self._channel)
         except Exception as error:  # noqa: BLE001 - a bug over one delivery must not stop its neighbours
             _log.exception("render.failed", delivery_id=str(leased.id), error_type=type(error).__name__)
-            message, version = Rendered(Refused("render_bug", type(error).__name__, fault="ours"))
+            message, version = Rendered(Refused("render_bug", bug(error), fault="ours"))
         if self._stopping:
             message = Released("shutdown")
         if isinstance(message, Refused | Deferred | Released):

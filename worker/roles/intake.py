@@ -22,6 +22,7 @@ from worker.broker.consumer import ORIGINAL_KEY, Inbox, Received, ack, ack_all, 
 from worker.broker.publisher import Publisher, until_published
 from worker.broker.topology import DEAD_LETTER, SUSPECT, intake_queue
 from worker.core.dead_letter import CODE, FIELD, PLACE, REMEDY
+from worker.core.fingerprint import own_frame
 from worker.core.message import Event, RawMessage, Rejected
 from worker.core.plan import ChannelRule, Decision, Plan
 from worker.core.routing import slices
@@ -148,7 +149,7 @@ class Intake:
         return len(known)
 
     async def _bury_for_bug(self, received: Received, error: Exception) -> None:
-        place = _innermost_frame(error)
+        place = own_frame(error)
         _log.exception("event.failed", error_type=type(error).__name__, place=place)
         remedy = "a defect in Kabar or in a product's own event type: see the log, then replay"
         await self._bury(received, Rejected("worker_error", type(error).__name__, remedy), place)
@@ -221,14 +222,3 @@ def _count(decisions: Sequence[Decision]) -> list[StatusChange]:
     for labels, number in planned.items():
         metrics.planned.labels(*labels).inc(number)
     return skipped
-
-
-def _innermost_frame(error: Exception) -> str:
-    """Answer `file:function` of the deepest of our own frames, for grouping."""
-    place, trace = "", error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if "/worker/" in code.co_filename or "/schemas/" in code.co_filename:
-            place = f"{code.co_filename.rpartition('/')[2]}:{code.co_name}"
-        trace = trace.tb_next
-    return place

@@ -29,13 +29,15 @@ WITH verdict AS (
            OR (v.outcome = 'sent' AND d.reason = 'lease_ran_out'
                AND d.state IN ('waiting', 'queued', 'unsure', 'expired', 'dead')))
     RETURNING d.id, d.event_key, d.person_id, d.channel, d.address, d.state, d.attempt, v.reason, v.detail,
-              v.outcome, v.duration_ms, v.suppresses, v.fingerprint
+              v.outcome, v.duration_ms, v.suppresses, v.fingerprint, d.template_version
 ), tried AS (
     INSERT INTO attempts (delivery_id, attempt, outcome, reason, detail, duration_ms)
     SELECT id, attempt, outcome, reason, detail, duration_ms FROM settled WHERE outcome NOT IN ('sent', 'released')
 ), buried AS (
-    INSERT INTO dead_letters (id, kind, delivery_id, event_id, event_type, channel, stage, reason, remedy, fingerprint)
-    SELECT gen_random_uuid(), 'delivery', s.id, e.id, e.type, s.channel, 'settle', s.reason, s.detail, s.fingerprint
+    INSERT INTO dead_letters (id, kind, delivery_id, event_id, event_type, channel, stage, reason, remedy, fingerprint,
+                              template_version)
+    SELECT gen_random_uuid(), 'delivery', s.id, e.id, e.type, s.channel, 'settle', s.reason, s.detail, s.fingerprint,
+           coalesce(s.template_version, '')
     FROM settled s JOIN events e ON e.key = s.event_key WHERE s.state = 'dead'
 ), unburied AS (
     UPDATE dead_letters l SET state = 'dropped', resolved_at = now()
