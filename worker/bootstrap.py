@@ -16,6 +16,7 @@ from worker.broker.publisher import Publisher
 from worker.broker.topology import declare, topology
 from worker.channels.base import Channel
 from worker.channels.inbox import InboxChannel
+from worker.channels.layout import Brand
 from worker.core.editions import Editions
 from worker.core.outcome import UnsurePolicy
 from worker.core.plan import ChannelRule
@@ -71,17 +72,18 @@ def build_channels(settings: Settings) -> dict[str, Channel[Any]]:
 
 def _email(settings: Settings) -> Channel[Any]:
     from worker.channels.email import EmailChannel  # noqa: PLC0415 - a process loads only the channels it has
-    from worker.channels.layout import Brand  # noqa: PLC0415 - as above
 
     url = _needed(settings.smtp_url.get_secret_value() if settings.smtp_url else None, "email", "KABAR_SMTP_URL")
     sender = _needed(settings.email_from, "email", "KABAR_EMAIL_FROM")
-    brand = Brand(
-        settings.brand_name, settings.brand_colour, settings.brand_logo_url or "", settings.settings_url or ""
-    )
     try:
-        return EmailChannel(url, sender, concurrency=settings.email_concurrency, brand=brand)
+        return EmailChannel(url, sender, concurrency=settings.email_concurrency, brand=brand_of(settings))
     except ValueError as error:
         raise SettingsInvalid(f"KABAR_SMTP_URL or KABAR_EMAIL_FROM: {error}") from None
+
+
+def brand_of(settings: Settings) -> Brand:
+    """Whose mails they look like."""
+    return Brand(settings.brand_name, settings.brand_colour, settings.brand_logo_url or "", settings.settings_url or "")
 
 
 def _telegram(settings: Settings) -> Channel[Any]:

@@ -155,10 +155,11 @@ def check(
     ] = None,
     locales: Annotated[str, typer.Option(help="what every text must be there in, separated by commas")] = "en,id",
 ) -> None:
-    """Check texts against their events, for a CI: prints FILE:LINE, the mistake and its remedy, and exits with 1.
+    """Check texts and mails against their events, for a CI: prints FILE:LINE, the mistake and its remedy; exits with 1.
 
     Looks at the built-in texts, and at a product's own over them: unknown fields, absent ones printed, markup, links,
-    what is too long for a medium, missing and superfluous texts. Needs no other settings, no database and no broker.
+    what is too long for a medium, missing and superfluous texts. Then at printed mails, with KABAR_BRAND_… where set:
+    contrast in both schemes, alt texts, ways to unsubscribe. Needs no other settings, no database and no broker.
     """
     from worker.commands.check import run_check  # noqa: PLC0415
 

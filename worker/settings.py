@@ -27,6 +27,9 @@ _WEB_LINK = re.compile(
 TOOLING = frozenset({"KABAR_CACHE", "KABAR_HOME", "KABAR_PG_BIN", "KABAR_REQUIRE_RABBITMQ"})
 """Variables of the development commands: no settings of a worker, and no mistakes either."""
 
+BRAND = ("brand_name", "brand_logo_url", "brand_colour", "settings_url")
+"""What makes the mails a product's own, by the names in `Settings`."""
+
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -175,6 +178,20 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: object)
     if problems:
         raise SettingsInvalid("\n".join(problems))
     return settings
+
+
+def load_brand_settings(environment: Mapping[str, str] | None = None) -> Settings | None:
+    """Read only what mails show of a product; None where none of that is set. Raises SettingsInvalid, as above."""
+    variables = os.environ if environment is None else environment
+    given = {field: variables[variable(field)] for field in BRAND if variables.get(variable(field))}
+    if not given:
+        return None
+    needed = {"amqp_url": "amqp://localhost", "database_url": "postgresql://localhost/kabar"}
+    try:
+        return Settings(_env_prefix="NOT_READ_", **needed, **given)  # type: ignore[arg-type]  # as above
+    except ValidationError as error:
+        problems = [_say(part["loc"], part["msg"], part["type"]) for part in error.errors(include_input=False)]
+        raise SettingsInvalid("\n".join(problems)) from None
 
 
 def variable(field: str) -> str:

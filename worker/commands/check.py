@@ -1,4 +1,4 @@
-"""`kabar check`: read the texts and the event types a deployment has, and tell of every mistake in them.
+"""`kabar check`: read the texts and the event types a deployment has, print its mails, and tell of every mistake.
 
 Asks no database and no broker and needs no settings, so that it runs in a CI as it stands.
 """
@@ -11,17 +11,21 @@ from pathlib import Path
 import typer
 
 from schemas.catalogue import Catalogue
-from worker.bootstrap import BUILT_IN_EVENTS
+from worker.bootstrap import BUILT_IN_EVENTS, brand_of
+from worker.channels.layout import Brand
+from worker.commands.check_mails import EXAMPLE, mail_findings
 from worker.core.check import Finding, check_texts
 from worker.core.text_source import Source
 from worker.errors import SettingsInvalid
+from worker.settings import load_brand_settings
 from worker.texts import BUILT_IN, survey
 
 
 def run_check(folders: Sequence[Path], modules: Sequence[str], locales: Sequence[str]) -> int:
-    """Check the built-in texts and over them those of the folders; print what is wrong, one mistake a line.
+    """Check the built-in texts, over them those of the folders, and the mails; print what is wrong, one mistake a line.
 
-    Gives an exit code: 1 where there is a mistake. Raises SettingsInvalid where a module has no event types.
+    Gives an exit code: 1 where there is a mistake. Raises SettingsInvalid where a module has no event types, or the
+    brand in the environment is none.
     """
     catalogue = _catalogue(modules)
     sources: list[Source] = []
@@ -33,13 +37,20 @@ def run_check(folders: Sequence[Path], modules: Sequence[str], locales: Sequence
             else:
                 findings.append(Finding(found.path, found.line, found.what, found.remedy))
     findings += check_texts(sources, catalogue, locales)
+    findings += mail_findings(catalogue, locales, _brands())
     for finding in findings:
         typer.echo(_shown(finding))
     if findings:
         typer.echo(f"{len(findings)} to mend", err=True)
     else:
-        typer.echo(f"{len(sources)} texts are good")
+        typer.echo(f"{len(sources)} texts are good, and so are the mails")
     return int(bool(findings))
+
+
+def _brands() -> list[Brand]:
+    """One that shows all a mail can, and the deployment's own where the environment has it."""
+    settings = load_brand_settings()
+    return [EXAMPLE, brand_of(settings)] if settings else [EXAMPLE]
 
 
 def _catalogue(modules: Sequence[str]) -> Catalogue:
