@@ -11,6 +11,7 @@ import structlog
 from aiormq.abc import AbstractConnection
 
 from schemas.catalogue import Catalogue
+from worker import metrics
 from worker.broker.consumer import Consumer
 from worker.broker.publisher import Publisher
 from worker.broker.topology import declare, topology
@@ -173,7 +174,7 @@ class Process:
             *inboxes_of(self._couriers),
         ]
         self._consumer = Consumer(settings.amqp_urls, inboxes, declare_all)
-        self._health = HealthServer(settings.http_host, settings.http_port, self.reasons)
+        self._health = HealthServer(settings.http_host, settings.http_port, self.reasons, self._measure)
         self._draining = False
         self.ready = asyncio.Event()
         """Set once database and broker have been reached and consumption has begun."""
@@ -186,9 +187,22 @@ class Process:
 
     def reasons(self) -> list[str]:
         """Answer why this process cannot work right now; empty where it can."""
-        draining = "shutting down" if self._draining else ""
-        outages = (draining, self.ledger.outage, self._consumer.link.outage, self._publisher.link.outage)
-        return [outage for outage in outages if outage]
+        return [reason for reason in self._causes().values() if reason]
+
+    def _causes(self) -> dict[str, str]:
+        return {
+            "shutdown": "shutting down" if self._draining else "",
+            "database": self.ledger.outage,
+            "broker_consume": self._consumer.link.outage,
+            "broker_publish": self._publisher.link.outage,
+        }
+
+    def _measure(self) -> None:
+        causes = self._causes()
+        for cause, reason in causes.items():
+            metrics.paused.labels(cause).set(bool(reason))
+        for role in self._roles:
+            metrics.ready.labels(role).set(not any(causes.values()))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain: finish what is being sent, give back the rest."""

@@ -13,11 +13,17 @@ from worker.metrics import REGISTRY
 
 
 class HealthServer:
-    """Serves the three pages. `reasons` answers why the process is not ready, empty where it is."""
+    """Serves the three pages. `reasons` answers why the process is not ready, empty where it is.
 
-    def __init__(self, host: str, port: int, reasons: Callable[[], list[str]]) -> None:
+    `measure` is called before the metrics are given out, for those that are looked up and not counted.
+    """
+
+    def __init__(
+        self, host: str, port: int, reasons: Callable[[], list[str]], measure: Callable[[], None] = lambda: None
+    ) -> None:
         self._host = host
         self._reasons = reasons
+        self._measure = measure
         self.port = port
         app = web.Application(client_max_size=1024)
         app.router.add_get("/healthz", self._healthz)
@@ -50,4 +56,5 @@ class HealthServer:
         return web.Response(body=orjson.dumps(body), status=503 if reasons else 200, content_type="application/json")
 
     async def _metrics(self, _: web.Request) -> web.Response:
+        self._measure()
         return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})

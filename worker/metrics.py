@@ -1,19 +1,41 @@
-"""What Prometheus sees. Labels are stages, channels, lanes, states and reasons: never a person or an address."""
+"""What Prometheus sees. Labels are roles, stages, channels, lanes, states and reasons: never a person or an address.
+
+`deploy/prometheus/alerts.yaml` stands on these names; a test holds the two together.
+"""
 
 from __future__ import annotations
 
 import time
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 REGISTRY = CollectorRegistry()
+PROCESS = ProcessCollector(registry=REGISTRY)
+"""When the process started, its memory, processor time and open files, under the names that all exporters use."""
 
 _FINE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LONG = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+
+ready = Gauge("kabar_ready", "1 while a process of this role can work, 0 while it cannot", ["role"], registry=REGISTRY)
+paused = Gauge(
+    "kabar_paused",
+    "1 while a process rests for this cause: shutdown, database, broker_consume, broker_publish",
+    ["cause"],
+    registry=REGISTRY,
+)
+defects = Counter(
+    "kabar_defects", "Failures that are Kabar's own and no outage, by stage; each is in the log", ["stage"],
+    registry=REGISTRY,
+)  # fmt: skip
 
 events = Counter(
     "kabar_events", "Events by what became of them: accepted, repeated, rejected, suspect", ["outcome"],
     registry=REGISTRY,
+)  # fmt: skip
+event_wait_seconds = Histogram(
+    "kabar_event_wait_seconds", "Age of the oldest event of a batch once the batch stands in the ledger", ["lane"],
+    buckets=_LONG, registry=REGISTRY,
 )  # fmt: skip
 rejects = Counter("kabar_rejects", "Rejected events by reason code", ["reason"], registry=REGISTRY)
 planned = Counter("kabar_planned", "Deliveries planned, by channel and lane", ["channel", "lane"], registry=REGISTRY)
@@ -26,6 +48,16 @@ outcomes = Counter(
 resends = Counter("kabar_resends", "Messages sent again after an unsure outcome", ["channel"], registry=REGISTRY)
 stage_seconds = Histogram(
     "kabar_stage_seconds", "Time a batch spent in a stage", ["stage"], buckets=_FINE, registry=REGISTRY
+)
+delivery_seconds = Histogram(
+    "kabar_delivery_seconds", "Time from a delivery's row to its acceptance by the provider", ["channel", "lane"],
+    buckets=_LONG, registry=REGISTRY,
+)  # fmt: skip
+publish_seconds = Histogram(
+    "kabar_publish_seconds", "Time until the broker confirmed a publish", buckets=_FINE, registry=REGISTRY
+)
+publish_failures = Counter(
+    "kabar_publish_failures", "Publishes that the broker did not confirm in time; they are repeated", registry=REGISTRY
 )
 send_seconds = Histogram("kabar_send_seconds", "Time one send took", ["channel"], buckets=_FINE, registry=REGISTRY)
 batch_size = Histogram(
@@ -41,7 +73,16 @@ oldest_waiting_seconds = Gauge(
 unfinished = Gauge("kabar_unfinished", "Deliveries not at an end, by channel and state", ["channel", "state"],
                    registry=REGISTRY)  # fmt: skip
 dead_letters_open = Gauge("kabar_dead_letters_open", "Dead letters that wait for a human", registry=REGISTRY)
-timer_work = Counter("kabar_timer_work", "Rows the timer moved, by kind", ["kind"], registry=REGISTRY)
+timer_ticks = Counter("kabar_timer_ticks", "Looks of the timer at what is due", registry=REGISTRY)
+timer_work = Counter(
+    "kabar_timer_work", "Rows the timer moved, by kind: woken, reaped, healed", ["kind"], registry=REGISTRY
+)
+
+# A counter that is not there before its first event seems not to have moved when it comes with a 1.
+for _stage in ("intake", "lease", "render", "settle", "bury"):
+    defects.labels(_stage)
+for _kind in ("woken", "reaped", "healed"):
+    timer_work.labels(_kind)
 
 
 class Timed:

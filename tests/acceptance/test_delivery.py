@@ -186,6 +186,25 @@ async def test_open_dead_letters_are_a_metric(world: World) -> None:
     assert REGISTRY.get_sample_value("kabar_rejects_total", {"reason": "not_json"})
 
 
+async def test_the_way_of_an_event_is_measured(world: World) -> None:
+    """From one delivery, whoever watches the metrics sees how long each half of its way took, and that time goes on."""
+    watched = {
+        "kabar_event_wait_seconds_count": {"lane": "normal"},
+        "kabar_delivery_seconds_count": {"channel": "email", "lane": "normal"},
+        "kabar_publish_seconds_count": {},
+        "kabar_timer_ticks_total": {},
+    }
+    await world.know("ani")
+    before = {name: REGISTRY.get_sample_value(name, labels) or 0 for name, labels in watched.items()}
+
+    (event_id,) = await world.tell(failed())
+
+    assert (await world.states(event_id))["ani", "email"] == ("sent", "")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while any((REGISTRY.get_sample_value(name, watched[name]) or 0) <= was for name, was in before.items()):
+            await asyncio.sleep(0.02)
+
+
 async def test_what_became_of_a_delivery_is_announced(world: World) -> None:
     """A service that binds a queue to kabar.status hears of sent deliveries, in CloudEvents batches."""
     channel = await world.broker.channel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -34,6 +35,12 @@ async def readiness(port: int) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
+async def metrics_of(port: int) -> list[str]:
+    """The lines of /metrics."""
+    async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{port}/metrics") as answer:
+        return (await answer.text()).splitlines()
+
+
 async def until_ready_says(port: int, status: int, word: str = "") -> None:
     async with asyncio.timeout(15):
         while True:
@@ -60,10 +67,15 @@ async def test_a_database_outage_costs_nothing_but_time(database_url: str, rabbi
         await wire.cut()
         await world.tell(*map(failed, range(HALF, 2 * HALF)))
         await until_ready_says(world.process.http_port, 503, "database")
+        away = await metrics_of(world.process.http_port)
         await wire.open()
 
         await until_ready_says(world.process.http_port, 200)
         await everything_went_out_once(world)
+        assert {'kabar_paused{cause="database"} 1.0', 'kabar_paused{cause="broker_publish"} 0.0'} <= {*away}
+        assert 'kabar_ready{role="courier"} 0.0' in away
+        back = await metrics_of(world.process.http_port)
+        assert {'kabar_paused{cause="database"} 0.0', 'kabar_ready{role="courier"} 1.0'} <= {*back}
 
 
 async def test_a_broker_outage_costs_nothing_but_time(database_url: str, rabbitmq_url: str) -> None:
@@ -75,10 +87,12 @@ async def test_a_broker_outage_costs_nothing_but_time(database_url: str, rabbitm
         await wire.cut()
         await world.tell(*map(failed, range(HALF, 2 * HALF)))
         await until_ready_says(world.process.http_port, 503, "broker")
+        away = await metrics_of(world.process.http_port)
         await wire.open()
 
         await until_ready_says(world.process.http_port, 200)
         await everything_went_out_once(world)
+        assert any(re.fullmatch(r'kabar_paused\{cause="broker_\w+"\} 1.0', line) for line in away)
 
 
 async def test_a_process_starts_while_everything_is_away_and_is_ready_when_it_is_back(

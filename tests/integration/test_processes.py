@@ -112,6 +112,7 @@ async def test_a_defect_over_one_event_harms_no_neighbour(database_url: str, rab
     modules = ("tests.integration.deadly_events",)
     async with a_world(database_url, rabbitmq_url, event_modules=modules) as world:
         await world.know("ani")
+        before = _metric("kabar_defects_total", stage="intake")
 
         await world.publish_raw(b'{"user_id": "ani"}', "test.explosive", message_id="bomb")
         (event_id,) = await world.tell(failed(1))
@@ -121,6 +122,7 @@ async def test_a_defect_over_one_event_harms_no_neighbour(database_url: str, rab
         assert bytes(letter["body"]) == b'{"user_id": "ani"}'
         assert "private" not in json.dumps([str(value) for value in letter.values()])
         assert (await world.states(event_id))["ani", "email"] == ("sent", "")
+        assert _metric("kabar_defects_total", stage="intake") > before
 
 
 async def test_what_is_killed_in_mid_sending_is_sent_again_and_said(database_url: str, rabbitmq_url: str) -> None:
@@ -137,8 +139,12 @@ async def test_what_is_killed_in_mid_sending_is_sent_again_and_said(database_url
         (attempt,) = await world.until("SELECT * FROM attempts")
         assert (attempt["outcome"], attempt["reason"]) == ("unsure", "lease_ran_out")
         await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'queued' AND resends = 1")
-        assert (REGISTRY.get_sample_value("kabar_resends_total", {"channel": "email"}) or 0) >= 1
+        assert _metric("kabar_resends_total", channel="email") >= 1
         assert event_id
+
+
+def _metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 @asynccontextmanager

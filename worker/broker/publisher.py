@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from pamqp import commands
 
 from schemas.catalogue import Lane
 from schemas.jobs import MAX_JOB_DELIVERIES, Job
+from worker import metrics
 from worker.broker.connection import BROKER_ERRORS, Link, told_apart
 from worker.broker.topology import DELIVER, STATUS
 from worker.core.message import NO_MESSAGE_ID, UNREADABLE_TIME, RawMessage
@@ -82,6 +84,7 @@ class Publisher:
             channel = self._channel
             if channel is None or channel.is_closed:
                 raise BrokerAway("the broker is away; the publish was not tried")
+            start = time.perf_counter()
             try:
                 with told_apart():
                     await channel.basic_publish(
@@ -94,7 +97,9 @@ class Publisher:
                         wait=False,
                     )
             except BROKER_ERRORS as error:
+                metrics.publish_failures.inc()
                 raise BrokerAway(f"a publish to {exchange!r} was not confirmed ({type(error).__name__})") from error
+            metrics.publish_seconds.observe(time.perf_counter() - start)
 
     async def _set_up(self, connection: AbstractConnection) -> None:
         await self._on_connection(connection)

@@ -73,7 +73,7 @@ _METRICS_PAGE: Final = """\
 
 Every process answers `GET /metrics` on its HTTP port (`KABAR_HTTP_PORT`) in the format of Prometheus. Labels are
 stages, channels, lanes, queues, states and reasons, never a person or an address. A histogram's series end in
-`_bucket`, `_sum` and `_count`.
+`_bucket`, `_sum` and `_count`. On Linux the usual `process_…` metrics (start, memory, processor time) are there too.
 
 | name | type | labels | meaning |
 | --- | --- | --- | --- |

@@ -39,11 +39,15 @@ class Announcer:
     def add_settled(self, written: Sequence[tuple[Tried, str]]) -> None:
         """Announce what a courier brought to an end or to rest."""
         self._count((tried.leased.channel, state) for tried, state in written)
+        now = datetime.now(UTC)
         for tried, state in written:
             leased = tried.leased
             if isinstance(tried.outcome, Unsure) and state == "waiting":
                 metrics.resends.labels(leased.channel).inc()
-            if not isinstance(tried.outcome, Sent):
+            if isinstance(tried.outcome, Sent):
+                age = now - leased.created_at
+                metrics.delivery_seconds.labels(leased.channel, leased.lane).observe(max(0.0, age.total_seconds()))
+            else:
                 _log_failure(tried, state)
             self._add(
                 StatusChange(

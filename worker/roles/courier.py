@@ -133,6 +133,7 @@ class Courier:
                 try:
                     lane.add(Job.model_validate_json(received.message.body), received)
                 except ValidationError:
+                    metrics.defects.labels("lease").inc()
                     _log.error("job.malformed", queue=lane.inbox.queue)
                     await reject(received)
             self._changed.set()
@@ -188,6 +189,7 @@ class Courier:
         try:
             message, version = render(leased, self._catalogue, editions, self._channel)
         except Exception as error:  # noqa: BLE001 - a bug over one delivery must not stop its neighbours
+            metrics.defects.labels("render").inc()
             _log.exception("render.failed", delivery_id=str(leased.id), error_type=type(error).__name__)
             message, version = Rendered(Refused("render_bug", bug(error), fault="ours"))
         if self._stopping:

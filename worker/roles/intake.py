@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -119,6 +119,8 @@ class Intake:
         origin = {one.key: received for received, one in zip(batch, judged, strict=True) if isinstance(one, Event)}
         copies = Counter(one.key for one in judged if isinstance(one, Event))
         known = await self._decide_and_dispatch(list(events.values()), origin, copies, now) if events else 0
+        if events:
+            _note_wait(events.values())
         metrics.events.labels("accepted").inc(len(events) - known)
         metrics.events.labels("repeated").inc(repeated + known)
 
@@ -150,6 +152,7 @@ class Intake:
 
     async def _bury_for_bug(self, received: Received, error: Exception) -> None:
         place = own_frame(error)
+        metrics.defects.labels("intake").inc()
         _log.exception("event.failed", error_type=type(error).__name__, place=place)
         remedy = "a defect in Kabar or in a product's own event type: see the log, then replay"
         await self._bury(received, Rejected("worker_error", type(error).__name__, remedy), place)
@@ -176,6 +179,12 @@ class Intake:
         await until_published(
             lambda: self._publisher.publish_raw(message, exchange=exchange, routing_key=key, headers=carried)
         )
+
+
+def _note_wait(events: Collection[Event]) -> None:
+    """Tell how long the oldest of a batch was on its way. Nearly all of a batch are of one lane."""
+    wait = datetime.now(UTC) - min(event.time for event in events)
+    metrics.event_wait_seconds.labels(next(iter(events)).info.lane).observe(max(0.0, wait.total_seconds()))
 
 
 def _is_suspect(message: RawMessage) -> bool:

@@ -61,6 +61,7 @@ class Settler:
         except Exception as error:
             if is_outage(error):
                 raise
+            metrics.defects.labels("settle").inc()
             _log.exception("settle.failed", error_type=type(error).__name__, count=len(tried))
             if len(tried) == 1:
                 return []

@@ -62,6 +62,7 @@ class Timer:
 
     async def _tick_loop(self) -> None:
         while not self._stopping.is_set():
+            metrics.timer_ticks.inc()
             # A full batch means that more is due: no pause.
             if await self._wake() + await self._reap() < _BATCH:
                 await self._pause(TICK_SECONDS)
@@ -93,10 +94,11 @@ class Timer:
                 await self._look()
             except BrokerAway:
                 _log.info("look.postponed")
+            await self._gauge()
             await self._pause(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        """Measure the queues and the backlog, and publish again what a queue that is empty should hold."""
+        """Measure the queues, and publish again what a queue that is empty should hold."""
         for lane in Lane:
             await self._depth(intake_queue(lane))
         for queue in (DEAD_INTAKE, DEAD_DELIVER):
@@ -105,7 +107,6 @@ class Timer:
             for lane in Lane:
                 if await self._depth(deliver_queue(channel, lane)) == 0:
                     await self._heal(channel, lane)
-        await self._gauge()
 
     async def _depth(self, queue: str) -> int:
         depth = await self._publisher.depth(queue)
@@ -148,6 +149,7 @@ class Timer:
         except Exception as error:
             if is_outage(error):
                 raise
+            metrics.defects.labels("bury").inc()
             _log.exception("dead_letter.unreadable", error_type=type(error).__name__)
             letter = read_dead(RawMessage(body=message.body, routing_key="", headers={CODE: "unreadable"}))
             await self._ledger.persist(lambda: bury(self._ledger, [letter], "event"))
