@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 import structlog
@@ -24,9 +25,11 @@ from worker.core.plan import ChannelRule
 from worker.errors import KabarError, ServiceUnavailable, SettingsInvalid
 from worker.health import HealthServer
 from worker.ledger.connection import Ledger, advice
+from worker.roles.accounts import Accounts
 from worker.roles.announcer import Announcer
 from worker.roles.courier import Courier, inboxes_of
 from worker.roles.intake import Intake
+from worker.roles.providers import providers_of
 from worker.roles.settler import Settler
 from worker.roles.text_watch import TextWatch
 from worker.roles.timer import Timer
@@ -60,10 +63,13 @@ def build_editions(settings: Settings) -> Editions:
     )
 
 
-def build_channels(settings: Settings) -> dict[str, Channel[Any]]:
-    """Make the channels that are switched on. Raises SettingsInvalid where one lacks what it needs."""
-    makers: dict[str, Callable[[Settings], Channel[Any]]] = {
-        "inbox": lambda _: InboxChannel(),
+def build_channels(settings: Settings) -> dict[str, tuple[Channel[Any], ...]]:
+    """Make the channels that are switched on, each once for each of its providers, in the order of preference.
+
+    Raises SettingsInvalid where one lacks what it needs.
+    """
+    makers: dict[str, Callable[[Settings], tuple[Channel[Any], ...]]] = {
+        "inbox": lambda _: (InboxChannel(),),
         "email": _email,
         "telegram": _telegram,
         "slack": _slack,
@@ -71,13 +77,20 @@ def build_channels(settings: Settings) -> dict[str, Channel[Any]]:
     return {name: makers[name](settings) for name in settings.channels}
 
 
-def _email(settings: Settings) -> Channel[Any]:
+def _email(settings: Settings) -> tuple[Channel[Any], ...]:
     from worker.channels.email import EmailChannel  # noqa: PLC0415 - a process loads only the channels it has
 
-    url = _needed(settings.smtp_url.get_secret_value() if settings.smtp_url else None, "email", "KABAR_SMTP_URL")
+    _needed(next(iter(settings.smtp_urls), None), "email", "KABAR_SMTP_URL")
     sender = _needed(settings.email_from, "email", "KABAR_EMAIL_FROM")
     try:
-        return EmailChannel(url, sender, concurrency=settings.email_concurrency, brand=brand_of(settings))
+        return tuple(
+            EmailChannel(
+                url, sender,
+                concurrency=settings.email_concurrency, brand=brand_of(settings),
+                per_second=settings.smtp_per_second, per_connection=settings.smtp_per_connection,
+            )
+            for url in settings.smtp_urls
+        )  # fmt: skip
     except ValueError as error:
         raise SettingsInvalid(f"KABAR_SMTP_URL or KABAR_EMAIL_FROM: {error}") from None
 
@@ -87,29 +100,37 @@ def brand_of(settings: Settings) -> Brand:
     return Brand(settings.brand_name, settings.brand_colour, settings.brand_logo_url or "", settings.settings_url or "")
 
 
-def _telegram(settings: Settings) -> Channel[Any]:
+def _telegram(settings: Settings) -> tuple[Channel[Any], ...]:
     from worker.channels.telegram import TelegramChannel  # noqa: PLC0415 - as above
 
     token = settings.telegram_token.get_secret_value() if settings.telegram_token else None
     token = _needed(token, "telegram", "KABAR_TELEGRAM_TOKEN")
     try:
-        return TelegramChannel(token, api_url=settings.telegram_api_url, concurrency=settings.telegram_concurrency)
+        channel = TelegramChannel(
+            token,
+            api_url=settings.telegram_api_url,
+            concurrency=settings.telegram_concurrency,
+            per_second=settings.telegram_per_second,
+        )
     except ValueError as error:
         raise SettingsInvalid(f"KABAR_TELEGRAM_TOKEN or KABAR_TELEGRAM_API_URL: {error}") from None
+    return (channel,)
 
 
-def _slack(settings: Settings) -> Channel[Any]:
+def _slack(settings: Settings) -> tuple[Channel[Any], ...]:
     from worker.channels.slack import SlackChannel  # noqa: PLC0415 - as above
 
     try:
-        return SlackChannel(
+        channel = SlackChannel(
             token=settings.slack_token.get_secret_value() if settings.slack_token else "",
             api_url=settings.slack_api_url,
             webhook_origins=settings.slack_webhook_origins,
             concurrency=settings.slack_concurrency,
+            per_second=settings.slack_per_second,
         )
     except ValueError as error:
         raise SettingsInvalid(f"KABAR_SLACK_TOKEN or KABAR_SLACK_WEBHOOK_ORIGINS: {error}") from None
+    return (channel,)
 
 
 def _needed(value: str | None, channel: str, name: str) -> str:
@@ -118,7 +139,7 @@ def _needed(value: str | None, channel: str, name: str) -> str:
     return value
 
 
-def channel_rules(settings: Settings, channels: dict[str, Channel[Any]]) -> dict[str, ChannelRule]:
+def channel_rules(settings: Settings, channels: Mapping[str, Sequence[Channel[Any]]]) -> dict[str, ChannelRule]:
     """Say what deciding must know of each channel."""
     unknown = settings.on_unsure.keys() - channels.keys()
     if unknown:
@@ -126,10 +147,10 @@ def channel_rules(settings: Settings, channels: dict[str, Channel[Any]]) -> dict
     return {
         name: ChannelRule(
             settings.attempt_limit,
-            UnsurePolicy(settings.on_unsure.get(name, channel.abilities.on_unsure)),
+            UnsurePolicy(settings.on_unsure.get(name, providers[0].abilities.on_unsure)),
             needs_address=name != "inbox",
         )
-        for name, channel in channels.items()
+        for name, providers in channels.items()
     }
 
 
@@ -152,6 +173,7 @@ class Process:
         self._publisher = Publisher(settings.amqp_urls, declare_all)
         self._announcer = Announcer(self._publisher)
         self._settler = Settler(self.ledger, self._publisher, self._announcer)
+        self._accounts = Accounts(self.ledger)
         self._texts = TextWatch(self.ledger, build_editions(settings) if "courier" in roles else None)
         self._intake = (
             Intake(self.ledger, self._publisher, self._announcer, catalogue, rules, self._texts)
@@ -164,8 +186,15 @@ class Process:
         self._couriers: list[Courier] = []
         if "courier" in roles:
             self._couriers = [
-                Courier(channel, self.ledger, self._settler, self._announcer, catalogue, self._texts)
-                for name, channel in self._channels.items()
+                Courier(
+                    providers_of(channels, self._accounts),
+                    self.ledger,
+                    self._settler,
+                    self._announcer,
+                    catalogue,
+                    self._texts,
+                )
+                for name, channels in self._channels.items()
                 if not courier_channels or name in courier_channels
             ]
         inboxes = [
@@ -211,7 +240,7 @@ class Process:
         try:
             async with asyncio.TaskGroup() as group:
                 links = [group.create_task(link.run()) for link in (self._publisher.link, self._consumer.link)]
-                voices = [group.create_task(self._announcer.run()), group.create_task(self._settler.run())]
+                voices = [group.create_task(one.run()) for one in (self._announcer, self._settler, self._accounts)]
                 work = [group.create_task(role.run()) for role in self._working_roles()]
                 ready = group.create_task(self._say_ready())
                 await stop.wait()
@@ -244,13 +273,14 @@ class Process:
         _, late = await asyncio.wait(work, timeout=left) if work else (set(), set())
         self._settler.stop()
         self._announcer.stop()
+        self._accounts.stop()
         _, silent = await asyncio.wait(voices, timeout=1.0)
         for task in (*late, *silent):
             task.cancel()
         _log.info("process.drained", cut_off=len(late))
 
     async def _close(self) -> None:
-        for channel in self._channels.values():
+        for channel in chain.from_iterable(self._channels.values()):
             await channel.aclose()
         await self._consumer.link.aclose()
         await self._publisher.link.aclose()
@@ -258,7 +288,7 @@ class Process:
         await self.ledger.aclose()
 
 
-def _check_narrowing(wanted: Sequence[str], channels: dict[str, Channel[Any]]) -> None:
+def _check_narrowing(wanted: Sequence[str], channels: Collection[str]) -> None:
     for name in wanted:
         if name not in channels:
             raise SettingsInvalid(f"--channels names {name}, which KABAR_CHANNELS does not switch on")

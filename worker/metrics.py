@@ -46,6 +46,15 @@ outcomes = Counter(
     "kabar_outcomes", "Deliveries settled, by channel and state", ["channel", "state"], registry=REGISTRY
 )
 resends = Counter("kabar_resends", "Messages sent again after an unsure outcome", ["channel"], registry=REGISTRY)
+failovers = Counter(
+    "kabar_failovers", "Messages handed to a channel's next provider, by channel", ["channel"], registry=REGISTRY
+)
+breaker_state = Gauge(
+    "kabar_breaker_state",
+    "A provider account's circuit breaker as this process knows it: 0 closed, 1 open, 2 probing or ramping up",
+    ["account"],
+    registry=REGISTRY,
+)
 stage_seconds = Histogram(
     "kabar_stage_seconds", "Time a batch spent in a stage", ["stage"], buckets=_FINE, registry=REGISTRY
 )

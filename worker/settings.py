@@ -73,8 +73,14 @@ class Settings(BaseSettings):
     )
 
     smtp_url: SecretStr | None = Field(
-        None, description="the mail server: smtp:// (STARTTLS where offered) or smtps://, with user and password"
+        None,
+        description="the mail server: smtp:// (STARTTLS where offered) or smtps://, with user and password; of several,"
+        " separated by commas, the next is used where one is out of order or defers a mail",
     )
+    smtp_per_second: float = Field(
+        0, ge=0, le=10_000, description="mails a second that each mail server takes of all workers together; 0: any"
+    )
+    smtp_per_connection: int = Field(500, ge=1, description="mails after which a connection is replaced")
     email_from: str | None = Field(None, description="the sender of e-mails, as: Kabar <no-reply@example.com>")
     email_concurrency: int = Field(16, ge=1, le=500, description="mail connections of one process")
     brand_name: str = Field("Kabar", description="the product's name, as mails show it")
@@ -92,6 +98,9 @@ class Settings(BaseSettings):
     telegram_token: SecretStr | None = Field(None, description="the bot's token from @BotFather")
     telegram_api_url: str = Field("https://api.telegram.org", description="the Bot API's address")
     telegram_concurrency: int = Field(24, ge=1, le=500, description="Telegram calls of one process at once")
+    telegram_per_second: float = Field(
+        30, ge=0, le=10_000, description="messages a second that the bot may send by all workers together; 0: any"
+    )
     slack_token: SecretStr | None = Field(
         None, description="a bot token, for addresses that are channel or user ids; webhook addresses need none"
     )
@@ -100,6 +109,9 @@ class Settings(BaseSettings):
         ("https://hooks.slack.com",), description="where webhook addresses may point, as origins"
     )
     slack_concurrency: int = Field(32, ge=1, le=500, description="Slack calls of one process at once")
+    slack_per_second: float = Field(
+        0, ge=0, le=10_000, description="messages a second to Slack by all workers together; 0: any"
+    )
 
     event_modules: Words = Field((), description="Python modules with a product's own event types")
     template_dirs: Annotated[tuple[DirectoryPath, ...], NoDecode, BeforeValidator(_split)] = Field(
@@ -162,6 +174,12 @@ class Settings(BaseSettings):
     def amqp_urls(self) -> list[str]:
         """The broker's addresses, in the order given."""
         return [url.strip() for url in self.amqp_url.get_secret_value().split(",")]
+
+    @property
+    def smtp_urls(self) -> list[str]:
+        """The mail servers, in the order of preference; a comma within a password parts nothing."""
+        given = self.smtp_url.get_secret_value() if self.smtp_url else ""
+        return [url.strip() for url in re.split(r",\s*(?=smtps?://)", given) if url.strip()]
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: object) -> Settings:

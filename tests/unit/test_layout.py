@@ -264,7 +264,7 @@ async def test_the_settings_reach_the_mail(monkeypatch: pytest.MonkeyPatch) -> N
         KABAR_SETTINGS_URL="https://rumah.example/n/{person}/{delivery}#settings",
     )
 
-    channel = build_channels(load_settings())["email"]
+    (channel,) = build_channels(load_settings())["email"]
     content = Content("Payment failed", "Please pay.", "https://rumah.example/pay", "Pay now")
     fitted = channel.fit((content, content), told(person_id="p-1"))
 

@@ -195,6 +195,17 @@ def test_a_policy_for_a_channel_that_is_off_is_a_mistake(environment: pytest.Mon
         channel_rules(settings, build_channels(settings))
 
 
+def test_several_mail_servers_are_told_apart_even_by_a_comma_in_a_password(environment: pytest.MonkeyPatch) -> None:
+    """The order given is the order of preference; hosts are shown, users and passwords never."""
+    urls = "smtp://kabar:a,b@one.test, smtps://kabar:c@two.test:4465,smtp://two.test:4465"
+    settings = load(environment, KABAR_CHANNELS="email", KABAR_SMTP_URL=urls, KABAR_EMAIL_FROM="k@x.test")
+
+    channels = build_channels(settings)["email"]
+
+    assert len(settings.smtp_urls) == 3
+    assert [channel.provider for channel in channels] == ["one.test", "two.test:4465", "two.test:4465"]
+
+
 def test_the_policy_that_is_set_holds_over_the_channels_own(environment: pytest.MonkeyPatch) -> None:
     """Else the channel knows best."""
     settings = load(environment, KABAR_ON_UNSURE="inbox=hold", KABAR_ATTEMPT_LIMIT="3")

@@ -21,13 +21,15 @@ class Abilities:
     """What a medium can do.
 
     `markups`: the renderings `fit` wants, in order. `concurrency`: sends of one process under way at once.
-    `on_unsure`: `resend` where the medium recognises a repetition or the message must arrive.
+    `on_unsure`: `resend` where the medium recognises a repetition or the message must arrive. `per_second`: what the
+    account takes of all workers together, 0 for any number.
     """
 
     markups: tuple[Markup, ...]
     concurrency: int
     on_unsure: UnsurePolicy
     backoff: Backoff = field(default_factory=Backoff)
+    per_second: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,11 @@ class Channel(Protocol[Message]):
     @property
     def name(self) -> str:
         """The channel's word in catalogue, queues, metrics and preferences: `email`, `slack`…"""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """Whose servers it speaks to: a host, or '' where there is none. Shown to operators; never a credential."""
         ...
 
     @property

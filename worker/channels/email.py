@@ -57,7 +57,8 @@ class Mail:
 class EmailChannel:
     """Mail by one SMTP account. `url` as in `smtp.read_url`; `sender` as `Name <address>` or a bare address.
 
-    `brand` is whose mails they look like. Raises `ValueError`, saying what was expected, if either cannot be read.
+    `brand` is whose mails they look like. `per_second` as in `Abilities`; `per_connection`: mails by one session.
+    Raises `ValueError`, saying what was expected, if `url` or `sender` cannot be read.
     """
 
     def __init__(
@@ -69,24 +70,34 @@ class EmailChannel:
         hostname: str = "",
         tls_context: ssl.SSLContext | None = None,
         brand: Brand = KABAR,
+        per_second: float = 0.0,
+        per_connection: int = 500,
     ) -> None:
         self._brand = brand
         self._layout = Layout(brand)
         self._frame = lru_cache(maxsize=64)(self._drawn)
         self._sender, self._domain, self._press = _read_sender(sender)
-        self._pool = Pool(read_url(url), hostname or socket.gethostname(), tls_context, concurrency)
+        server = read_url(url)
+        self._provider = server.name
+        self._pool = Pool(server, hostname or socket.gethostname(), tls_context, concurrency, per_connection)
         self._abilities = Abilities(
             markups=(Markup.PLAIN, Markup.HTML),
             concurrency=concurrency,
             on_unsure=UnsurePolicy.RESEND,
             # Greylisting servers want minutes between two tries; from five seconds the tries would be used up.
             backoff=Backoff(base=timedelta(seconds=30)),
+            per_second=per_second,
         )
 
     @property
     def name(self) -> str:
         """`email`."""
         return "email"
+
+    @property
+    def provider(self) -> str:
+        """The mail server's host."""
+        return self._provider
 
     @property
     def abilities(self) -> Abilities:

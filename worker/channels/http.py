@@ -85,6 +85,11 @@ class Poster:
         return self._session
 
 
+def host_of(url: str) -> str:
+    """Name a provider by its URL: the host, and the port where it is given. User and password never show."""
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+
+
 def provider_failure(answer: Answer, detail: str) -> Deferred:
     """What a 5xx, a 408 or a redirect means: later.
 

@@ -37,6 +37,11 @@ class InboxChannel:
         return "inbox"
 
     @property
+    def provider(self) -> str:
+        """Nobody but ourselves."""
+        return ""
+
+    @property
     def abilities(self) -> Abilities:
         """Plain text; a repetition meets its own row."""
         return _ABILITIES

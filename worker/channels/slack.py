@@ -15,7 +15,7 @@ import orjson
 
 from worker.channels.base import Abilities, Target
 from worker.channels.fitting import clean, is_web, one_line, safe_link, safe_picture, shorten, shorten_mrkdwn
-from worker.channels.http import Answer, Poster, provider_failure
+from worker.channels.http import Answer, Poster, host_of, provider_failure
 from worker.core.content import Content, Markup
 from worker.core.mask import mask
 from worker.core.outcome import Deferred, Outcome, Refused, Sent, Unsure, UnsurePolicy
@@ -100,7 +100,7 @@ class SlackChannel:
     """Messages into one Slack workspace by `token`, and into any by webhook.
 
     `webhook_origins`: scheme, host and port that a webhook's URL may have, compared exactly. Raises `ValueError` where
-    one is more than that.
+    one is more than that. `per_second` as in `Abilities`.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class SlackChannel:
         api_url: str = "https://slack.com/api",
         webhook_origins: tuple[str, ...] = ("https://hooks.slack.com",),
         concurrency: int = 32,
+        per_second: float = 0.0,
     ) -> None:
         if not all(_ORIGIN.fullmatch(origin) for origin in webhook_origins):
             raise ValueError(
@@ -122,12 +123,20 @@ class SlackChannel:
         self._origins = frozenset(webhook_origins)
         self._poster = Poster(concurrency=concurrency)
         self._authorization = {"Authorization": f"Bearer {token}"}
-        self._abilities = Abilities(markups=(Markup.MRKDWN,), concurrency=concurrency, on_unsure=UnsurePolicy.HOLD)
+        self._provider = host_of(api_url if token else next(iter(webhook_origins), ""))
+        self._abilities = Abilities(
+            markups=(Markup.MRKDWN,), concurrency=concurrency, on_unsure=UnsurePolicy.HOLD, per_second=per_second
+        )
 
     @property
     def name(self) -> str:
         """`slack`."""
         return "slack"
+
+    @property
+    def provider(self) -> str:
+        """The Web API's host, or where there is no token the webhooks'."""
+        return self._provider
 
     @property
     def abilities(self) -> Abilities:

@@ -18,6 +18,7 @@ import aiosmtplib
 
 _REPLY_LIMIT = 64 * 1024  # bytes of answer after which the server is given up
 _LINE = re.compile(r"[2-5]\d\d(?:[ -]|\Z)", re.ASCII)  # RFC 5321, 4.2
+_USUAL_PORTS = (25, 465, 587)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Starttls = Literal["offered", "required", "never"]
@@ -33,6 +34,11 @@ class Server:
     password: str = field(default="", repr=False)
     implicit_tls: bool = False
     starttls: Starttls = "offered"
+
+    @property
+    def name(self) -> str:
+        """The host, and the port where it is not one of those that mail usually goes by."""
+        return self.host if self.port in _USUAL_PORTS else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

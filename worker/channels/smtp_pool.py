@@ -13,7 +13,6 @@ from worker.channels.smtp import Server, Session, open_session
 from worker.channels.smtp_answers import REMEDIES, no_session, said
 from worker.core.outcome import Deferred
 
-_MAILS_PER_SESSION = 500
 _SESSION_SECONDS = 300.0
 _IDLE_SECONDS = 15.0  # after this the session is tried with NOOP before a mail is trusted to it
 _PROBE_SECONDS = 5.0
@@ -30,12 +29,15 @@ class State(Enum):
 class Pool:
     """Sessions, the last used first, so that few stay warm and the others grow old and go.
 
-    Hold one of `slots` for as long as a session is taken.
+    Hold one of `slots` for as long as a session is taken. One is replaced after `per_session` mails.
     """
 
-    def __init__(self, server: Server, hostname: str, tls_context: ssl.SSLContext | None, concurrency: int) -> None:
+    def __init__(
+        self, server: Server, hostname: str, tls_context: ssl.SSLContext | None, concurrency: int, per_session: int
+    ) -> None:
         self.slots = asyncio.Semaphore(concurrency)
         self._server = server
+        self._per_session = per_session
         self._hostname = hostname
         self._tls_context = tls_context or _trust()
         self._idle: list[Session] = []
@@ -74,7 +76,7 @@ class Pool:
         session.needs_reset = state is State.MID_MAIL
         if state is State.BROKEN:
             session.close()
-        elif self._is_closed or session.mails >= _MAILS_PER_SESSION or self._is_old(session):
+        elif self._is_closed or session.mails >= self._per_session or self._is_old(session):
             session.close(politely=True)
         else:
             self._idle.append(session)

@@ -16,7 +16,7 @@ import orjson
 
 from worker.channels.base import Abilities, Target
 from worker.channels.fitting import clean, is_web, one_line, safe_link, safe_picture, seen_units, shorten, shorten_html
-from worker.channels.http import Answer, Poster, provider_failure
+from worker.channels.http import Answer, Poster, host_of, provider_failure
 from worker.core.content import Content, Markup
 from worker.core.mask import mask
 from worker.core.outcome import Deferred, Outcome, Refused, Sent, Unsure, UnsurePolicy
@@ -49,20 +49,35 @@ class TelegramMessage:
 
 
 class TelegramChannel:
-    """Messages of one bot. Raises `ValueError` if the token is none."""
+    """Messages of one bot. `per_second` as in `Abilities`. Raises `ValueError` if the token is none."""
 
-    def __init__(self, token: str, *, api_url: str = "https://api.telegram.org", concurrency: int = 24) -> None:
+    def __init__(
+        self,
+        token: str,
+        *,
+        api_url: str = "https://api.telegram.org",
+        concurrency: int = 24,
+        per_second: float = 0.0,
+    ) -> None:
         if not _TOKEN.fullmatch(token):
             raise ValueError("expected a bot's token as @BotFather gave it: digits, a colon, letters")
         self._token = token
         self._bot_url = f"{api_url.rstrip('/')}/bot{token}"
         self._poster = Poster(concurrency=concurrency)
-        self._abilities = Abilities(markups=(Markup.TELEGRAM,), concurrency=concurrency, on_unsure=UnsurePolicy.HOLD)
+        self._provider = host_of(api_url)
+        self._abilities = Abilities(
+            markups=(Markup.TELEGRAM,), concurrency=concurrency, on_unsure=UnsurePolicy.HOLD, per_second=per_second
+        )
 
     @property
     def name(self) -> str:
         """`telegram`."""
         return "telegram"
+
+    @property
+    def provider(self) -> str:
+        """The Bot API's host."""
+        return self._provider
 
     @property
     def abilities(self) -> Abilities:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from schemas.catalogue import Catalogue
@@ -56,11 +57,11 @@ async def examine() -> list[Finding]:
             _settings(settings, channels),
             *await _database(settings),
             *await _broker(settings, catalogue),
-            *await asyncio.gather(*(_provider(channel) for channel in channels.values())),
+            *await asyncio.gather(*(_provider(one, channels) for one in chain.from_iterable(channels.values()))),
             *_texts(settings, catalogue),
         ]
     finally:
-        for channel in channels.values():
+        for channel in chain.from_iterable(channels.values()):
             await channel.aclose()
 
 
@@ -68,7 +69,7 @@ def _lines(error: KabarError) -> list[str]:
     return str(error).splitlines()
 
 
-def _settings(settings: Settings, channels: dict[str, Channel[Any]]) -> Finding:
+def _settings(settings: Settings, channels: Mapping[str, Sequence[Channel[Any]]]) -> Finding:
     try:
         channel_rules(settings, channels)
     except SettingsInvalid as error:
@@ -172,7 +173,8 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")  # noqa: PLR2004
 
 
-async def _provider(channel: Channel[Any]) -> Finding:
+async def _provider(channel: Channel[Any], channels: Mapping[str, Sequence[Channel[Any]]]) -> Finding:
+    name = channel.name if len(channels[channel.name]) == 1 else f"{channel.name} by {channel.provider}"
     try:
         async with asyncio.timeout(_PROVIDER_SECONDS):
             problem = await channel.check()
@@ -180,8 +182,8 @@ async def _provider(channel: Channel[Any]) -> Finding:
         problem = f"no answer within {_PROVIDER_SECONDS:.0f} s. See whether a firewall lets us out."
     if problem:
         says, dot, remedy = problem.partition(". ")
-        return Finding(channel.name, says, remedy if dot else "see the provider's documentation")
-    return Finding(channel.name, "ready")
+        return Finding(name, says, remedy if dot else "see the provider's documentation")
+    return Finding(name, "ready")
 
 
 def _texts(settings: Settings, catalogue: Catalogue) -> list[Finding]:

@@ -119,7 +119,7 @@ def _channel(settings: Settings, name: str) -> Channel[Any]:
         "telegram_token": settings.telegram_token or SecretStr("1:preview"),
         "slack_token": settings.slack_token or SecretStr("xoxb-preview"),
     }
-    return build_channels(settings.model_copy(update={"channels": (name,), **stand_ins}))[name]
+    return build_channels(settings.model_copy(update={"channels": (name,), **stand_ins}))[name][0]
 
 
 def _data(file: Path | None, info: EventInfo) -> Mapping[str, JsonValue]:

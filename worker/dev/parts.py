@@ -11,6 +11,7 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -216,10 +217,11 @@ async def _reach(wishes: Wishes, settings: Settings, real: frozenset[str]) -> No
         raise SettingsInvalid(_in_options(str(error))) from None
     try:
         for name in _PROVIDERS.keys() & real:
-            if problem := await channels[name].check():
-                raise ServiceUnavailable(f"{_PROVIDERS[name]}: {problem}")
+            for channel in channels[name]:
+                if problem := await channel.check():
+                    raise ServiceUnavailable(f"{_PROVIDERS[name]}: {problem}")
     finally:
-        for channel in channels.values():
+        for channel in chain.from_iterable(channels.values()):
             await channel.aclose()
     if wishes.amqp:
         await _reach_broker(settings.amqp_urls)

@@ -77,6 +77,7 @@ class Settlement(NamedTuple):
     suppresses: bool = False
     fingerprint: str = ""
     template_version: str = ""
+    provider: str = ""
 
 
 class Shown(NamedTuple):

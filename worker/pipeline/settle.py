@@ -26,7 +26,10 @@ from worker.ledger.deliveries import Leased, Settlement, Shown
 
 
 class Tried(NamedTuple):
-    """A leased delivery and what its channel answered. `jitter` is in [0, 1); `shown` is what the inbox is to show."""
+    """A leased delivery and what its channel answered, and whose host that was.
+
+    `jitter` is in [0, 1); `shown` is what the inbox is to show.
+    """
 
     leased: Leased
     outcome: Outcome
@@ -35,6 +38,7 @@ class Tried(NamedTuple):
     duration_ms: int = 0
     shown: InboxMessage | None = None
     template_version: str = ""
+    provider: str = ""
 
 
 async def settle(ledger: Ledger, tried: Sequence[Tried]) -> list[tuple[Tried, str]]:
@@ -58,8 +62,10 @@ def _shown(leased: Leased, message: InboxMessage) -> Shown:
 def _settlement(one: Tried) -> Settlement:
     leased, outcome = one.leased, one.outcome
     if isinstance(outcome, Sent):
-        version = one.template_version
-        return Settlement(leased.id, leased.token, "sent", reference=outcome.reference, template_version=version)
+        return Settlement(
+            leased.id, leased.token, "sent",
+            reference=outcome.reference, template_version=one.template_version, provider=one.provider,
+        )  # fmt: skip
     verdict = judge(
         outcome,
         attempt=leased.attempt,
@@ -84,6 +90,7 @@ def _settlement(one: Tried) -> Settlement:
         suppresses=isinstance(outcome, Refused) and outcome.suppress,
         fingerprint=fingerprint("settle", leased.channel, outcome.reason, code_in(detail)) if state == "dead" else "",
         template_version=one.template_version,
+        provider=one.provider,
     )
 
 

@@ -12,7 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -23,7 +23,6 @@ from schemas.jobs import Job
 from worker import metrics
 from worker.broker.consumer import Inbox, Received, ack, reject
 from worker.broker.topology import deliver_queue
-from worker.channels.base import Channel
 from worker.channels.inbox import InboxMessage
 from worker.core.editions import Editions
 from worker.core.fingerprint import bug
@@ -32,10 +31,11 @@ from worker.ledger.connection import Ledger
 from worker.ledger.deliveries import Leased
 from worker.pipeline.lease import LEASE_SECONDS, lease
 from worker.pipeline.render import Rendered, needs, render
-from worker.pipeline.send import SEND_SECONDS, send
+from worker.pipeline.send import SEND_SECONDS
 from worker.pipeline.settle import Tried
 from worker.roles.announcer import Announcer
 from worker.roles.holds import Holds
+from worker.roles.providers import Providers, Sending
 from worker.roles.settler import Settler
 from worker.roles.text_watch import TextWatch
 
@@ -87,14 +87,15 @@ class Courier:
 
     def __init__(
         self,
-        channel: Channel[Any],
+        providers: Providers,
         ledger: Ledger,
         settler: Settler,
         announcer: Announcer,
         catalogue: Catalogue,
         texts: TextWatch,
     ) -> None:
-        self._channel = channel
+        self._providers = providers
+        self._channel = channel = providers.channel
         self._ledger = ledger
         self._settler = settler
         self._announcer = announcer
@@ -104,6 +105,7 @@ class Courier:
         self._window = max(WINDOW, 2 * channel.abilities.concurrency)
         self._in_flight = 0
         self._changed = asyncio.Event()
+        providers.on_change(self._changed.set)
         self._to_send: dict[Lane, deque[_Ready]] = {lane: deque() for lane in Lane}
         self._sendable = asyncio.Semaphore(0)
         self._holds = Holds()
@@ -141,13 +143,14 @@ class Courier:
     async def _lease_loop(self) -> None:
         while not (self._stopping and self._in_flight == 0):
             self._changed.clear()
-            pause = self._holds.account_seconds_left(time.monotonic())
-            if self._stopping or pause or not await self._lease_some():
-                await self._wait_for_change(pause)
+            if self._stopping or not await self._lease_some():
+                await self._wait_for_change()
 
-    async def _wait_for_change(self, pause: float) -> None:
+    async def _wait_for_change(self) -> None:
+        # Nothing changes by the mere passing of time but what a provider takes, and only work waits for that.
+        pause = self._providers.pause() if any(map(len, self._lanes.values())) else None
         try:
-            async with asyncio.timeout(pause or None):
+            async with asyncio.timeout(pause):
                 await self._changed.wait()
         except TimeoutError:
             return
@@ -155,16 +158,21 @@ class Courier:
     async def _lease_some(self) -> bool:
         """Lease the most pressing that fits. Answers false where there is nothing to do now."""
         for lane, waiting in self._lanes.items():
-            room = self._window + (URGENT_ROOM if lane is Lane.URGENT else 0) - self._in_flight
-            wanted = len(waiting)
+            space = self._window + (URGENT_ROOM if lane is Lane.URGENT else 0) - self._in_flight
             # A lease of few costs as much as a lease of many: wait for half a window, or for all there is.
-            if wanted and room >= min(wanted, self._window // 2 if lane is not Lane.URGENT else 1):
-                await self._lease(lane, waiting, room)
-                return True
+            wanted = min(len(waiting), self._window // 2)
+            if wanted and space >= (wanted if lane is not Lane.URGENT else 1):
+                room = await self._providers.room(min(wanted, space), self._unbegun())
+                if room:
+                    await self._lease(lane, waiting, min(wanted, space, room))
+                return room > 0
         return False
 
+    def _unbegun(self) -> int:
+        return sum(map(len, self._to_send.values()))
+
     async def _lease(self, lane: Lane, waiting: _Lane, room: int) -> None:
-        ids, used_up = waiting.take(min(room, self._window // 2))
+        ids, used_up = waiting.take(room)
         self._in_flight += len(ids)
         begin_by = time.monotonic() + LEASE_SECONDS - SEND_SECONDS - 1
         with metrics.Timed("lease", len(ids)):
@@ -207,20 +215,27 @@ class Courier:
             ready = next((waiting.popleft() for waiting in self._to_send.values() if waiting), None)
             if ready is None:
                 continue  # it was given back meanwhile
-            start = time.monotonic()
-            outcome = self._objection(ready, start) or await send(self._channel, ready.message)
-            self._holds.note(outcome, ready.leased.address, time.monotonic())
+            outcome, provider, seconds = await self._send(ready)
             shown = ready.message if isinstance(ready.message, InboxMessage) else None
-            self._finish(ready.leased, outcome, time.monotonic() - start, ready.version, shown)
+            self._finish(ready.leased, outcome, seconds, ready.version, shown, provider)
 
-    def _objection(self, ready: _Ready, now: float) -> Outcome | None:
-        """Why not to begin this send now."""
-        if now > ready.begin_by:
-            return Released("lease_too_old")
-        return self._holds.objection(ready.leased.address, now)
+    async def _send(self, ready: _Ready) -> Sending:
+        leased = ready.leased
+        if objection := self._holds.objection(leased.address, time.monotonic()):
+            return Sending(objection)
+        sending = await self._providers.send(ready.message, leased.id, ready.begin_by)
+        if isinstance(sending.outcome, Deferred) and sending.outcome.scope == "address":
+            self._holds.note(sending.outcome, leased.address, time.monotonic())
+        return sending
 
     def _finish(
-        self, leased: Leased, outcome: Outcome, seconds: float, version: str = "", shown: InboxMessage | None = None
+        self,
+        leased: Leased,
+        outcome: Outcome,
+        seconds: float,
+        version: str = "",
+        shown: InboxMessage | None = None,
+        provider: str = "",
     ) -> None:
         tried = Tried(
             leased,
@@ -230,6 +245,7 @@ class Courier:
             int(seconds * 1000),
             shown,
             version,
+            provider,
         )
         self._settler.add(tried, self._settled)
         metrics.send_seconds.labels(self._channel.name).observe(seconds)

@@ -2,9 +2,10 @@
 -- was reaped meanwhile is settled too, as long as nobody has leased it again: that is the truth, and saves a double.
 WITH verdict AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::bool[],
-                         $8::bool[], $9::text[], $10::text[], $11::int[], $12::bool[], $13::text[], $14::text[])
+                         $8::bool[], $9::text[], $10::text[], $11::int[], $12::bool[], $13::text[], $14::text[],
+                         $15::text[])
         AS v (id, token, state, reason, detail, delay, gives_back, resends, reference, outcome, duration_ms,
-              suppresses, fingerprint, template_version)
+              suppresses, fingerprint, template_version, provider)
 ), settled AS (
     UPDATE deliveries d
     SET state = CASE WHEN v.state = 'waiting' AND now() + make_interval(secs => v.delay) >= d.expires_at
@@ -17,6 +18,7 @@ WITH verdict AS (
                                    ELSE 0 END,
         reference = v.reference,
         template_version = coalesce(nullif(v.template_version, ''), d.template_version),
+        provider = coalesce(nullif(v.provider, ''), d.provider),
         due_at = CASE WHEN v.state = 'queued' THEN now() + interval '60 s'
                       WHEN v.state = 'waiting' AND now() + make_interval(secs => v.delay) < d.expires_at
                       THEN now() + make_interval(secs => v.delay) END,
@@ -29,15 +31,15 @@ WITH verdict AS (
            OR (v.outcome = 'sent' AND d.reason = 'lease_ran_out'
                AND d.state IN ('waiting', 'queued', 'unsure', 'expired', 'dead')))
     RETURNING d.id, d.event_key, d.person_id, d.channel, d.address, d.state, d.attempt, v.reason, v.detail,
-              v.outcome, v.duration_ms, v.suppresses, v.fingerprint, d.template_version
+              v.outcome, v.duration_ms, v.suppresses, v.fingerprint, d.template_version, d.provider
 ), tried AS (
     INSERT INTO attempts (delivery_id, attempt, outcome, reason, detail, duration_ms)
     SELECT id, attempt, outcome, reason, detail, duration_ms FROM settled WHERE outcome NOT IN ('sent', 'released')
 ), buried AS (
     INSERT INTO dead_letters (id, kind, delivery_id, event_id, event_type, channel, stage, reason, remedy, fingerprint,
-                              template_version)
+                              template_version, provider)
     SELECT gen_random_uuid(), 'delivery', s.id, e.id, e.type, s.channel, 'settle', s.reason, s.detail, s.fingerprint,
-           coalesce(s.template_version, '')
+           coalesce(s.template_version, ''), coalesce(s.provider, '')
     FROM settled s JOIN events e ON e.key = s.event_key WHERE s.state = 'dead'
 ), unburied AS (
     UPDATE dead_letters l SET state = 'dropped', resolved_at = now()
@@ -50,8 +52,8 @@ WITH verdict AS (
     UPDATE notifications n
     SET title = i.title, body = i.body, link = i.link, action = i.action, trimmings = i.trimmings::jsonb,
         shown_at = now()
-    FROM unnest($15::uuid[], $16::uuid[], $17::text[], $18::text[], $19::text[], $20::text[],
-                $21::text[])
+    FROM unnest($16::uuid[], $17::uuid[], $18::text[], $19::text[], $20::text[], $21::text[],
+                $22::text[])
          AS i (id, notification_id, title, body, link, action, trimmings)
     JOIN settled s ON s.id = i.id AND s.state = 'sent'
     WHERE n.id = i.notification_id
