@@ -152,6 +152,20 @@ def test_a_loop_makes_one_list() -> None:
     assert found[Markup.TELEGRAM] == found[Markup.MRKDWN] == "Platforms:\n• &lt;A&gt;\n• B\nGood luck"
 
 
+@pytest.mark.parametrize("end", ["{% endif %}", "{% endif %}\n{% endif %}"])
+def test_a_loop_beside_the_end_of_a_condition_makes_one_list(end: str) -> None:
+    """What begins above the loop ends around the list, and does not tear it apart."""
+    begin = "{% if urgent %}\n" * end.count("endif")
+    source = f"title: t\n\n{begin}On:\n\n{{% for one in platforms %}}\n- {{{{ one }}}}\n{{% endfor %}}\n{end}\n\nBye"
+
+    said = content(source, platforms=["Spotify", "TIDAL"], urgent=True)
+    page = content(source, Markup.HTML, platforms=["Spotify", "TIDAL"], urgent=True)
+
+    assert said.body == "On:\n\n- Spotify\n- TIDAL\n\nBye"
+    assert page.body == "<p>On:</p><ul><li>Spotify</li><li>TIDAL</li></ul><p>Bye</p>"
+    assert content(source, platforms=["Spotify"], urgent=False).body == "Bye"
+
+
 def test_line_breaks_in_a_value_survive_in_every_medium() -> None:
     """A message that a person typed in several lines is read in several lines."""
     assert body("{{ m }}", Markup.PLAIN, m="a\r\n\r\nb\rc") == "a\n\nb\nc"

@@ -192,21 +192,35 @@ def _written(block: _Block, medium: _Medium, markup: Markup, stash: list[str]) -
 
     A statement that opens or closes elsewhere (`{% if … %}` around several paragraphs) stays outside the element.
     """
-    before: list[str] = []
-    after: list[str] = []
-    lines = list(block.lines)
-    while unbalanced(_restore("\n".join(lines), stash)):
-        if _is_statements(lines[0], stash):
-            before.append(lines.pop(0))
-        elif _is_statements(lines[-1], stash):
-            after.insert(0, lines.pop())
-        else:
-            raise _unbalanced_at(block.line + len(before))
-    for number, line in enumerate(lines, start=block.line + len(before)):
+    outside = _reaching_out(block.lines, stash)
+    spoken = [number for number, line in enumerate(block.lines) if not _is_statements(line, stash)]
+    first, last = (spoken[0], spoken[-1]) if spoken else (len(block.lines), len(block.lines))
+    start = max((number + 1 for number in outside if number < first), default=0)
+    end = min((number for number in outside if number > last), default=len(block.lines))
+    before, lines, after = block.lines[:start], block.lines[start:end], block.lines[end:]
+    if unbalanced(_restore("\n".join(lines), stash)):
+        raise _unbalanced_at(block.line + min((number for number in outside if start <= number < end), default=start))
+    for number, line in enumerate(lines, start=block.line + start):
         if not _is_statements(line, stash) and unbalanced(_restore(line, stash)):
             raise _unbalanced_at(number)
         _check_links(number, line)
     return "".join([*before, _element(lines, block.is_tight, medium, markup, stash), *after])
+
+
+def _reaching_out(lines: list[str], stash: list[str]) -> set[int]:
+    """The numbers of the lines, from 0, with a statement that begins or ends elsewhere."""
+    outside: set[int] = set()
+    open_at: list[tuple[str, int]] = []
+    for number, line in enumerate(lines):
+        for statement in _STATEMENT.findall(_restore(line, stash)):
+            if statement in _OPENING:
+                open_at.append((statement, number))
+            elif not open_at:
+                outside.add(number)
+            elif statement.startswith("end"):
+                opening, begun = open_at.pop()
+                outside |= set() if statement == f"end{opening}" else {begun, number}
+    return outside | {begun for _, begun in open_at}
 
 
 def _element(lines: list[str], is_tight: bool, medium: _Medium, markup: Markup, stash: list[str]) -> str:  # noqa: FBT001
