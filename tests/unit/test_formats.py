@@ -130,10 +130,10 @@ def test_every_filter_can_be_used_in_a_text() -> None:
     )
 
     assert body(source, n=1500, d="2026-11-13T12:00:00Z") == (
-        "1,500 1,500% 1.5 kB 25 minutes 13 Nov 2026 13 Nov 2026, 19:00 WIB 1 day 1,440 Rp 1,500"
+        "1,500 1,500% 1.5 kB 25 minutes 13 Nov 2026 13 Nov 2026, 19:00 WIB 1 day 1,440 Rp\xa01,500"
     )
     assert body(source, "id", n=1500, d="2026-05-13T12:00:00Z") == (
-        "1.500 1.500% 1,5 kB 25 menit 13 Mei 2026 13 Mei 2026, 19:00 WIB 0 days 0 Rp 1.500"
+        "1.500 1.500% 1,5 kB 25 menit 13 Mei 2026 13 Mei 2026, 19:00 WIB 0 days 0 Rp\xa01.500"
     )
     assert body("{{ xs|join(', ') }}", xs=["a", 1, True]) == "a, 1, true"
 

@@ -25,6 +25,7 @@ from worker.channels.email import EmailChannel, Mail, read_address
 from worker.channels.fitting import one_line
 from worker.channels.layout import Brand, Layout
 from worker.channels.mime import Frame, Letter, Press
+from worker.core import formats
 from worker.core.content import Content
 from worker.core.outcome import Refused
 
@@ -273,3 +274,14 @@ def test_the_plain_part_keeps_to_lines_a_person_would_type() -> None:
     assert " ".join(" ".join(lines).split()).count("word") == 30
     assert "=" * plaintext.WIDTH not in lines
     assert any(set(line) == {"="} for line in lines)
+
+
+@pytest.mark.parametrize("length", range(60, 76))
+def test_an_amount_never_stands_on_two_lines(length: int) -> None:
+    """Wherever the line ends, "Rp 150.000" is whole; a mail's text and subject have it with a plain space."""
+    money = formats.money(150_000, "IDR", "id")
+
+    lines = plaintext.written("t", f"{'x' * length} {money} {'and more ' * 9}", "", "").splitlines()
+
+    assert max(map(len, lines)) <= max(plaintext.WIDTH, length)
+    assert [line for line in lines if "Rp 150.000" in line]

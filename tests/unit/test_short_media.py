@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.channels.fitting import shorten
 from worker.channels.short_media import PUSH_BODY_LIMIT, PUSH_TITLE_LIMIT, fit_push, fit_sms
 from worker.core import gsm7
 from worker.core.content import Content
@@ -71,6 +72,18 @@ def test_an_sms_is_one_line_with_title_and_link() -> None:
     sms = fit_sms(Content("Order\u2019s\n on its  way", "More words", LINK, "Track"))
 
     assert (sms.text, sms.alphabet, sms.segments) == (f"Order's on its way {LINK}", "gsm7", 1)
+
+
+def test_an_amount_holds_together_and_costs_no_other_alphabet() -> None:
+    """Its no-break space is a plain one in an SMS, and a push is not cut there."""
+    content = Content("Pembayaran Rp\xa0150.000 gagal", "Pembayaran sebesar Rp\xa0150.000 belum masuk. " * 5)
+
+    sms, push = fit_sms(content), fit_push(content, DELIVERY)
+
+    assert (sms.text, sms.alphabet) == ("Pembayaran Rp 150.000 gagal", "gsm7")
+    assert push.title == content.title
+    for limit in range(30, 60):
+        assert not shorten(content.body, limit).endswith("Rp\N{HORIZONTAL ELLIPSIS}")
 
 
 def test_a_long_sms_is_cut_at_a_word_and_keeps_its_link() -> None:

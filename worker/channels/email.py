@@ -30,6 +30,7 @@ from worker.channels.smtp_answers import ENVELOPE_JUDGES, REMEDIES, of_data, out
 from worker.channels.smtp_pool import Pool, State
 from worker.core.backoff import Backoff
 from worker.core.content import Content, Markup
+from worker.core.formats import NO_BREAK
 from worker.core.mask import mask
 from worker.core.outcome import Deferred, Outcome, Refused, Released, Sent, Unsure, UnsurePolicy
 
@@ -123,7 +124,7 @@ class EmailChannel:
         letter = Letter(
             address=address,
             name=shorten(target.name, _NAME_LIMIT),
-            subject=shorten(plain.title, _SUBJECT_LIMIT),
+            subject=shorten(plain.title, _SUBJECT_LIMIT).replace(NO_BREAK, " "),
             text=text + plaintext.foot(self._brand.name, why.why, why.label, url),
             frame=self._frame(target.locale),
             preheader=preheader(plain.body),

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from html import unescape
 
+from worker.core.formats import NO_BREAK
+
 ELLIPSIS = "…"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -86,9 +88,13 @@ def seen_units(text: str) -> int:
 
 def _at_word(text: str) -> str:
     for index in range(len(text) - 1, len(text) // 2, -1):
-        if text[index].isspace():
+        if _is_gap(text[index]):
             return text[:index].rstrip()
     return text.rstrip()
+
+
+def _is_gap(character: str) -> bool:
+    return character.isspace() and character != NO_BREAK
 
 
 def _fitting(text: str, limit: int, width: Callable[[str], int]) -> list[str]:
@@ -99,7 +105,7 @@ def _fitting(text: str, limit: int, width: Callable[[str], int]) -> list[str]:
         room -= width(piece)
         if room < 0:
             break
-        if piece.isspace():
+        if _is_gap(piece):
             last_space = len(kept)
         kept.append(piece)
     if last_space > len(kept) // 2:

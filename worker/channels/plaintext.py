@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from worker.core.formats import NO_BREAK
+
 WIDTH = 72
-# A word longer than the line, such as a link, stands whole on a line of its own.
-_LINES = re.compile(rf"(\S.{{0,{WIDTH - 1}}}|\S+)(?:\s+|\Z)")
-_ITEM_LINES = re.compile(rf"(\S.{{0,{WIDTH - 3}}}|\S+)(?:\s+|\Z)")
+# A word longer than the line, such as a link, stands whole on a line of its own; a no-break space is part of a word.
+_LINES = re.compile(rf"(\S.{{0,{WIDTH - 1}}}|[\S\xa0]+)(?:[^\S\xa0]+|\Z)")
+_ITEM_LINES = re.compile(rf"(\S.{{0,{WIDTH - 3}}}|[\S\xa0]+)(?:[^\S\xa0]+|\Z)")
 
 
 def written(title: str, body: str, link: str, action: str) -> str:
@@ -16,6 +18,7 @@ def written(title: str, body: str, link: str, action: str) -> str:
     rule = "=" * min(WIDTH, max(map(len, heading.split("\n"))))
     body = body if len(body) <= WIDTH else "\n".join(map(_wrapped, body.split("\n")))
     told = f"{heading}\n{rule}\n\n{body}\n" if body else f"{heading}\n{rule}\n"
+    told = told.replace(NO_BREAK, " ")  # its work is done, and without it most texts are ASCII
     if not link:
         return told
     return f"{told}\n{action}:\n{link}\n" if action and action != link else f"{told}\n{link}\n"

@@ -12,6 +12,8 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+"""Stands between a currency and its figures, so that no line ends there."""
 _SYMBOLS = {
     "AUD": "A$",
     "BRL": "R$",
@@ -20,11 +22,11 @@ _SYMBOLS = {
     "EUR": "€",
     "GBP": "£",
     "HKD": "HK$",
-    "IDR": "Rp ",
+    "IDR": f"Rp{NO_BREAK}",
     "INR": "₹",
     "JPY": "¥",
     "KRW": "₩",
-    "MYR": "RM ",
+    "MYR": f"RM{NO_BREAK}",
     "NZD": "NZ$",
     "PHP": "₱",
     "SGD": "S$",
@@ -71,7 +73,8 @@ _LARGEST_POWER = 20  # of ten; "1e999999999" would otherwise be written out in f
 def money(amount: object, currency: object, language: str) -> str:
     """An amount (a number or its decimal text) with its ISO 4217 code: `Rp 150.000` in id, `US$12.50` in en.
 
-    Rounds half up to the currency's digits. What is no amount comes back as it stands, with the currency behind it.
+    Rounds half up to the currency's digits, and holds together at the end of a line. What is no amount comes back as
+    it stands, with the currency behind it.
     """
     if isinstance(amount, str) and len(amount) <= _LONGEST_REMEMBERED and isinstance(currency, str):
         return _money_again(amount, currency[:_LONGEST_CODE], language)
@@ -90,7 +93,7 @@ def _money(amount: object, currency: str, language: str) -> str:
     whole, rest = divmod(units, 10**digits)
     figures = _separated(f"{whole:,}.{rest:0{digits}}" if digits else f"{whole:,}", language)
     sign = "-" if number < 0 and units else ""
-    return f"{sign}{_SYMBOLS.get(code) or f'{code} '.lstrip()}{figures}"
+    return f"{sign}{_SYMBOLS.get(code) or (code and f'{code}{NO_BREAK}')}{figures}"
 
 
 _money_again = lru_cache(maxsize=1024)(_money)

@@ -16,6 +16,7 @@ that none is markup. Knows nothing of channels but their names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,7 @@ from pydantic import JsonValue
 from worker.core import limits
 from worker.core.content import Content, Markup
 from worker.core.engine import ESCAPED, NEED_EVENT, NEED_PERSON, engine
+from worker.core.formats import NO_BREAK
 from worker.core.locales import language, normal
 from worker.core.markup import FIELD_MARK, TAG, escape, finish, safe_url, unescape_quotes
 from worker.core.text_source import Source, parse
@@ -34,6 +36,7 @@ from worker.core.values import clean
 from worker.errors import TemplateInvalid
 
 DEFAULT_LOCALE = "en"
+_GAPS = re.compile(rf"[^\S{NO_BREAK}]+")
 
 
 class TextKey(NamedTuple):
@@ -222,7 +225,8 @@ def _content(rendered: str, markup: Markup, event_type: str) -> Content:
 
 
 def _one_line(text: str, markup: Markup) -> str:
-    return unescape_quotes(" ".join(text.split()), markup)
+    line = _GAPS.sub(" ", text).strip() if NO_BREAK in text else " ".join(text.split())
+    return unescape_quotes(line, markup)
 
 
 def _unrenderable(compiled: _Compiled, error: minijinja.TemplateError) -> Unrenderable:
