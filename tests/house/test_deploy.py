@@ -23,8 +23,16 @@ COMPOSE_TEXT = (CHECKOUT / "deploy/compose.yaml").read_text("utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+CLUSTER_TEXT = (CHECKOUT / "deploy/compose.cluster.yaml").read_text("utf-8")
+CLUSTER: dict[str, dict[str, Any]] = yaml.safe_load(CLUSTER_TEXT)["services"]
+NODE_CONFIGURATION = (CHECKOUT / "deploy/rabbitmq/rabbitmq.conf").read_text("utf-8")
 EXAMPLE = (CHECKOUT / "deploy/.env.example").read_text("utf-8")
-DEPLOY_FILES = {"Dockerfile": DOCKERFILE, "deploy/compose.yaml": COMPOSE_TEXT, "deploy/.env.example": EXAMPLE}
+DEPLOY_FILES = {
+    "Dockerfile": DOCKERFILE,
+    "deploy/compose.yaml": COMPOSE_TEXT,
+    "deploy/compose.cluster.yaml": CLUSTER_TEXT,
+    "deploy/.env.example": EXAMPLE,
+}
 CLOSING_SECONDS = 3
 """What a process may need beyond its drain: to settle the last outcomes and to close its connections."""
 
@@ -132,6 +140,67 @@ def test_a_missing_password_stops_compose() -> None:
     assert {remedy for _, remedy in passwords} == {":?set it in deploy/.env"}
     for name, _ in passwords:
         assert f"\n{name}=\n" in EXAMPLE
+    assert "${RABBITMQ_COOKIE:?set it in deploy/.env}" in CLUSTER_TEXT
+    assert "\n#RABBITMQ_COOKIE=\n" in EXAMPLE
+
+
+def merged(service: str) -> dict[str, Any]:
+    """A service of compose.yaml with what compose.cluster.yaml lays over it, as far as it does."""
+    over = CLUSTER[service]
+    base = SERVICES.get(service, {})
+    both = {name: {**base.get(name, {}), **over.get(name, {})} for name in ("environment",)}
+    return {**base, **over, **both, "volumes": [*base.get("volumes", []), *over.get("volumes", [])]}
+
+
+def settings_of(text: str) -> dict[str, str]:
+    """Read a configuration of RabbitMQ."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return dict(line.split(" = ") for line in lines)
+
+
+def test_a_broker_of_three_nodes_is_the_one_that_kabar_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each node has the name that the others know it by, data of its own, and is tried by every worker."""
+    nodes = {name: merged(name) for name in CLUSTER if name.startswith("rabbitmq")}
+    known = {value for name, value in settings_of(NODE_CONFIGURATION).items() if ".classic_config.nodes." in name}
+    declared = {**COMPOSE["volumes"], **yaml.safe_load(CLUSTER_TEXT)["volumes"]}
+    given = {"RABBITMQ_PASSWORD": "p1", "POSTGRES_PASSWORD": "p2"}
+
+    assert len(nodes) == 3
+    assert {f"rabbit@{node['hostname']}" for node in nodes.values()} == known
+    assert len({node["volumes"][0] for node in nodes.values()}) == 3
+    assert {node["volumes"][0].partition(":")[0] for node in nodes.values()} <= declared.keys()
+    for node in nodes.values():
+        assert {node["image"], *node["environment"]} == {
+            SERVICES["rabbitmq"]["image"],
+            *merged("rabbitmq")["environment"],
+        }
+        assert node["healthcheck"] == SERVICES["rabbitmq"]["healthcheck"]
+        assert [each for each in node["volumes"] if each.startswith("./rabbitmq/rabbitmq.conf:")]
+    for service in CLUSTER.keys() - nodes.keys():
+        for name, text in merged(service)["environment"].items():
+            if text is not None:
+                monkeypatch.setenv(name, stand_in(text, given))
+        assert {re.search(r"@([\w-]+):", url)[1] for url in Settings().amqp_urls} == nodes.keys()  # type: ignore[index]
+
+
+def test_the_broker_on_kubernetes_has_the_same_configuration() -> None:
+    """Both brokers of three nodes keep queues and memory alike; only how the nodes find each other differs."""
+    cluster, budget = yaml.safe_load_all((CHECKOUT / "deploy/rabbitmq/cluster.yaml").read_text("utf-8"))
+    secrets = (CHECKOUT / "deploy/kubernetes/secrets.example.yaml").read_text("utf-8")
+    alike = {name: value for name, value in settings_of(NODE_CONFIGURATION).items() if "cluster_formation" not in name}
+    broker = cluster["metadata"]["name"]
+
+    assert cluster["spec"]["replicas"] == 3
+    assert cluster["spec"]["image"] == SERVICES["rabbitmq"]["image"]
+    assert settings_of(cluster["spec"]["rabbitmq"]["additionalConfig"]) == alike
+    assert budget["spec"] == {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": {"app.kubernetes.io/name": broker}},
+    }
+    assert set(re.findall(r"@([\w.-]+):5672", secrets)) == {
+        broker,
+        *(f"{broker}-server-{number}.{broker}-nodes" for number in range(3)),
+    }
 
 
 def test_the_image_runs_the_program_itself_and_not_as_root() -> None:
