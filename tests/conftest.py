@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 
 from tests.services import Services, give_back, lend
 from worker.dev.rabbitmq import RabbitMQ
 from worker.errors import ServiceUnavailable
 
+settings.register_profile("long", max_examples=600, stateful_step_count=40)
 _SERVICES = pytest.StashKey[Services]()
 
 

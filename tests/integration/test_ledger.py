@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.catalogue import EventData, Lane, PersonId, Priority, Route
 from schemas.events.directory import PersonRemoved
@@ -34,7 +35,7 @@ from worker.core.plan import (
     notification_id,
 )
 from worker.ledger import dead_letters, deliveries
-from worker.ledger.connection import Ledger, statement
+from worker.ledger.connection import Connection, Ledger, statement
 from worker.ledger.deliveries import Leased, Settlement, Shown
 from worker.ledger.directory import (
     ROLE_LIMIT,
@@ -352,6 +353,29 @@ async def test_a_second_job_for_the_same_delivery_finds_nothing(ledger: Ledger) 
     await deliveries.settle(ledger, [Settlement(leased.id, 7, "sent")], [])
 
     assert await deliveries.lease(ledger, [leased.id, uuid4()], 9, 60) == ([], [])
+
+
+async def test_work_that_collides_is_repeated_and_is_no_outage(ledger: Ledger) -> None:
+    """Two couriers that want the same deliveries in another order: nobody is woken for that, and both get on."""
+    ids = await write(ledger, decision("e1"), decision("e2"))
+    both_hold_one = asyncio.Barrier(2)
+    tries = 0
+
+    async def courier(first: UUID, second: UUID) -> None:
+        async def work(connection: Connection) -> None:
+            nonlocal tries
+            tries += 1
+            await connection.execute("UPDATE deliveries SET detail = 'x' WHERE id = $1", first)
+            if tries <= both_hold_one.parties:
+                await both_hold_one.wait()
+            await connection.execute("UPDATE deliveries SET detail = 'x' WHERE id = $1", second)
+
+        await ledger.persist(lambda: ledger.transact(work))
+
+    with capture_logs() as logs:
+        await asyncio.gather(courier(*ids), courier(*reversed(ids)))
+
+    assert (tries, logs, ledger.outage) == (3, [], "")
 
 
 # Settle

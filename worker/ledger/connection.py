@@ -123,7 +123,8 @@ class Ledger:
                 if not is_outage(error):
                     raise
                 failures += 1
-                self._note_outage(error)
+                if not _is_collision(error):
+                    self._note_outage(error)
                 await asyncio.sleep(min(2.0, 0.05 * 2**failures) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             else:
                 if self.outage:
@@ -154,6 +155,11 @@ def is_outage(error: BaseException) -> bool:
         # Raised when a pooled connection died; an InterfaceError that is our own wrong argument is a ValueError too.
         return not isinstance(error, ValueError)
     return isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError)
+
+
+def _is_collision(error: BaseException) -> bool:
+    """Two transactions stood in each other's way, and the database let one go on: the other begins again."""
+    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith("40")
 
 
 def is_refusal(error: BaseException) -> bool:
