@@ -11,12 +11,12 @@ import pytest
 from schemas.catalogue import Catalogue, EventData, Lane, PersonId, Priority, Route
 from schemas.events.custom import Custom
 from schemas.events.directory import PersonChanged
-from worker.core.message import Event, RawMessage, Rejected
+from worker.core.message import Event, RawMessage
 from worker.core.outcome import UnsurePolicy
 from worker.core.plan import Address, ChannelRule, Decision, Facts, Person, Plan, PlannedDelivery, Skip
 from worker.core.routing import Audience, audience_of, slices
 from worker.pipeline.accept import accept
-from worker.pipeline.decide import decide
+from worker.pipeline.decide import decide, decide_slice
 
 
 class Paid(
@@ -312,15 +312,31 @@ def test_no_two_deliveries_share_an_id() -> None:
     assert len(every) == len(set(every)) == 5 * 4
 
 
-def test_an_event_for_a_crowded_role_is_rejected_and_its_neighbours_are_not() -> None:
-    """A role with more members than one event can reach is not reached by half."""
-    known = facts(person("ani", roles=("everybody",)), crowded=("everybody",))
+def test_of_an_event_for_a_crowded_role_only_the_named_are_decided_at_once() -> None:
+    """The members follow in slices, so that nobody of them is told by half; a neighbour is decided whole."""
+    known = facts(person("ani", roles=("everybody",)), person("bo"), crowded=("everybody",))
 
-    crowded, fine = decide([event(audience="role:everybody"), event(id="e2")], known, RULES, NOW)
+    crowded, fine = decide([event(audience="user:bo role:everybody"), event(id="e2")], known, RULES, NOW)
 
-    assert isinstance(crowded, Rejected)
-    assert (crowded.code, crowded.field, crowded.event_id) == ("audience_too_large", "audience", "e1")
+    assert isinstance(crowded, Decision)
     assert isinstance(fine, Decision)
+    assert (crowded.fan_out, crowded.reason, told(crowded)) == (True, "", ["bo"])
+    assert crowded.expires_at == NOW + timedelta(days=3)
+    assert (fine.fan_out, told(fine)) == (False, ["ani"])
+
+
+def test_a_slice_decides_as_the_event_itself_would_have() -> None:
+    """Its members get the same rows, each route's own; whoever the event names, or does not mean, gets none of it."""
+    roles = {"ani": ("admin", "vip"), "bo": ("vip",), "cy": ("admin",), "di": ()}
+    people = [person(name, roles=held) for name, held in roles.items()]
+    wanted = event(audience="user:bo role:vip")
+
+    part = decide_slice(wanted, people, RULES, NOW)
+
+    whole = decided(wanted, facts(*people))
+    assert (told(part), told(part, "admins")) == (["ani"], ["ani", "cy"])
+    assert set(part.notifications) < set(whole.notifications)
+    assert part.expires_at == whole.expires_at
 
 
 def test_the_audience_before_the_ledger_is_asked() -> None:

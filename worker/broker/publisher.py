@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from schemas.catalogue import Lane
 from schemas.jobs import MAX_JOB_DELIVERIES, Job
 from worker import metrics
 from worker.broker.connection import BROKER_ERRORS, Link, told_apart
+from worker.broker.consumer import ORIGINAL_KEY
 from worker.broker.topology import DELIVER, STATUS
 from worker.core.message import NO_MESSAGE_ID, UNREADABLE_TIME, RawMessage
 from worker.errors import BrokerAway
@@ -64,6 +66,19 @@ class Publisher:
             app_id=message.app_id,
         )
         await self._send(exchange, routing_key, message.body, properties, mandatory=True)
+
+    async def move(
+        self,
+        message: RawMessage,
+        *,
+        exchange: str,
+        routing_key: str,
+        headers: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        """Publish a message as it came, with these headers beside its own; the key it came by travels in one."""
+        kept = {name: value for name, value in message.headers.items() if name != "x-delivery-count"}
+        carried = {**kept, ORIGINAL_KEY: message.routing_key, **headers}
+        await self.publish_raw(message, exchange=exchange, routing_key=routing_key, headers=carried)
 
     async def _publish(
         self,

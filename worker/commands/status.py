@@ -105,6 +105,7 @@ def _print_story(out: Console, story: EventStory) -> None:
                 ("actor", event["actor"]),
                 ("expires", moment(event["expires_at"])),
                 ("arrived again", f"{event['repeats']} times" if event["repeats"] else ""),
+                ("large audience", _members_told(event)),
                 ("made nothing", _EVENT_SAYS.get(event["reason"], event["reason"])),
                 ("deliveries", _counted(story)),
             ]
@@ -116,6 +117,12 @@ def _print_story(out: Console, story: EventStory) -> None:
     if len(story.deliveries) < story.total:
         out.print(f"… and {story.total - len(story.deliveries):,} more: see --limit")
     out.print()
+
+
+def _members_told(event: Record) -> str:
+    if event["members_told"] is None:
+        return ""
+    return f"{event['members_told']:,} members, {'all of them' if event['told_at'] else 'and going on'}"
 
 
 def _counted(story: EventStory) -> str:

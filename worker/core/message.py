@@ -24,6 +24,9 @@ UNREADABLE_HEADERS = "x-kabar-unreadable"
 NO_MESSAGE_ID = "x-kabar-no-message-id"
 """Marks a message that Kabar moved and that had no id: the AMQP library makes one up for whatever has none."""
 
+CURSOR = "x-kabar-cursor"
+"""Marks a message that goes on telling a large audience: the id of the last person told, '' at the beginning."""
+
 
 class RawMessage(NamedTuple):
     """One message as the broker gave it. `deliveries_before`: how often it was handed out and came back unsettled."""

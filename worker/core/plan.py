@@ -85,11 +85,17 @@ class PlannedNotification(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """All that follows from one event. `reason` says why where no notification follows."""
+    """All that follows from one event. `reason` says why where no notification follows.
+
+    `fan_out`: it goes to a role too large to be read at once, whose members follow in slices; `expires_at` holds for
+    all of them.
+    """
 
     event: Event
     notifications: tuple[PlannedNotification, ...]
     reason: str = ""
+    fan_out: bool = False
+    expires_at: datetime | None = None
 
 
 def notification_id(event_key: UUID, person_id: str, route: str) -> UUID:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from schemas.catalogue import Route
+from schemas.catalogue import EventInfo, Lane, Route
 from worker.core.message import Event
-from worker.core.plan import Facts
+from worker.core.plan import Facts, Person
 
 ADMIN_ROLE = "admin"
 
@@ -34,6 +34,29 @@ def audience_of(event: Event, route: Route) -> Audience:
             return Audience(persons=tuple(dict.fromkeys(getattr(event.payload, "user_ids", None) or ())))
         case "followers" | "participants" | "everyone":
             return Audience()  # `unresolved` says so
+
+
+def members(audience: Audience, people: Iterable[Person]) -> Iterator[str]:
+    """Answer who of these people has one of the audience's roles and is not named by it."""
+    named, roles = set(audience.persons), set(audience.roles)
+    for person in people:
+        if person.id not in named and not roles.isdisjoint(person.roles):
+            yield person.id
+
+
+def is_crowded(event: Event, facts: Facts) -> bool:
+    """Say whether a role of the event has more members than were read: then all its roles are told in slices."""
+    if not facts.crowded:
+        return False
+    return any(not facts.crowded.isdisjoint(audience_of(event, route).roles) for route in event.info.routes)
+
+
+def slice_lane(info: EventInfo) -> Lane:
+    """Answer the lane that the slices of a large audience travel in: bulk, unless the type is urgent.
+
+    One slice at a time stands in a queue, so it holds up nobody there; an alarm must not wait behind promotions.
+    """
+    return Lane.URGENT if info.lane is Lane.URGENT else Lane.BULK
 
 
 def slices(events: Sequence[Event], facts: Facts, limit: int) -> Iterator[list[Event]]:

@@ -12,22 +12,23 @@ import orjson
 from worker.core.plan import Address, Facts, Person
 from worker.ledger.connection import Connection, Ledger, Record, statement
 
-ROLE_LIMIT = 5000
-"""How many people of one role a single event can reach."""
+ROLE_LIMIT = 500
+"""Members of a role that are read at once; a larger one is told in slices."""
 _WRITERS = 0x70656F706C65  # "people": the advisory lock of whoever changes the directory
 
 
 async def read_facts(ledger: Ledger, persons: Collection[str], roles: Collection[str]) -> Facts:
     """Read everything known of these people and of everybody in these roles, in one round trip."""
     rows = await ledger.fetch(statement("facts"), list(persons), list(roles), ROLE_LIMIT + 1)
-    people = {row["id"]: _person(row) for row in rows}
+    people = {row["id"]: person_of(row) for row in rows}
     if not roles:
         return Facts(people)
     sizes = Counter(role for person in people.values() for role in person.roles)
     return Facts(people, frozenset(role for role in roles if sizes[role] > ROLE_LIMIT))
 
 
-def _person(row: Record) -> Person:
+def person_of(row: Record) -> Person:
+    """Read `id, roles, addresses, preferences`, as the statements on facts answer them."""
     return Person(
         id=row["id"],
         roles=frozenset(row["roles"]),

@@ -11,9 +11,10 @@ import orjson
 from schemas.catalogue import Lane
 from worker.core.message import Event
 from worker.core.plan import Decision, Plan, PlannedDelivery, PlannedNotification, Skip
+from worker.core.routing import slice_lane
 from worker.ledger.connection import Ledger, statement
 
-EVENT_COLUMNS, NOTIFICATION_COLUMNS, DELIVERY_COLUMNS = 16, 7, 13
+EVENT_COLUMNS, NOTIFICATION_COLUMNS, DELIVERY_COLUMNS, FAN_OUT_COLUMNS = 16, 7, 13, 3
 
 
 class Ready(NamedTuple):
@@ -32,24 +33,13 @@ async def record(
     Those keep their rows untouched. No key may occur twice in one call; `copies` says how often each had arrived.
     The deliveries are rendered in the words of this `edition` of the texts; None: of what is newest then.
     """
-    events = [_event_row(decision, copies[decision.event.key] - 1) for decision in decisions]
-    notifications = [
-        _notification_row(decision.event, notification)
-        for decision in decisions
-        for notification in decision.notifications
-    ]
-    deliveries = [
-        _delivery_row(decision.event, notification, delivery)
-        for decision in decisions
-        for notification in decision.notifications
-        for delivery in notification.deliveries
-    ]
     rows = await ledger.fetch(
         statement("dispatch"),
-        *_columns(events, EVENT_COLUMNS),
-        *_columns(notifications, NOTIFICATION_COLUMNS),
-        *_columns(deliveries, DELIVERY_COLUMNS),
+        *_columns([_event_row(decision, copies[decision.event.key] - 1) for decision in decisions], EVENT_COLUMNS),
+        *notification_columns(decisions),
+        *delivery_columns(decisions),
         edition,
+        *_columns([_fan_out_row(decision) for decision in decisions if decision.fan_out], FAN_OUT_COLUMNS),
     )
     return [row["key"] for row in rows]
 
@@ -58,6 +48,23 @@ async def still_queued(ledger: Ledger, event_keys: Sequence[UUID]) -> list[Ready
     """Answer what of these events waits for a courier."""
     rows = await ledger.fetch(statement("still_queued"), event_keys)
     return [Ready(row["id"], row["channel"], Lane(row["lane"])) for row in rows]
+
+
+def notification_columns(decisions: Sequence[Decision]) -> list[Sequence[object]]:
+    """Answer the columns of the notifications decided, as the statements unnest them."""
+    rows = [_notification_row(one.event, notification) for one in decisions for notification in one.notifications]
+    return _columns(rows, NOTIFICATION_COLUMNS)
+
+
+def delivery_columns(decisions: Sequence[Decision]) -> list[Sequence[object]]:
+    """Answer the columns of the deliveries decided, as the statements unnest them."""
+    rows = [
+        _delivery_row(one.event, notification, delivery)
+        for one in decisions
+        for notification in one.notifications
+        for delivery in notification.deliveries
+    ]
+    return _columns(rows, DELIVERY_COLUMNS)
 
 
 def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[Sequence[object]]:
@@ -73,6 +80,10 @@ def _event_row(decision: Decision, repeats: int) -> tuple[object, ...]:
         event.priority, event.expires_at, event.version, _json(data), _json(event.extensions or {}),
         event.traceparent, decision.reason, repeats,
     )  # fmt: skip
+
+
+def _fan_out_row(decision: Decision) -> tuple[object, ...]:
+    return decision.event.key, slice_lane(decision.event.info), decision.expires_at
 
 
 def _json(value: Mapping[str, object]) -> str:

@@ -24,7 +24,7 @@ from worker.core.plan import (
     notification_id,
 )
 from worker.core.preferences import objection
-from worker.core.routing import audience_of, unresolved
+from worker.core.routing import Audience, audience_of, is_crowded, members, unresolved
 
 DIRECTORY = "directory"
 
@@ -34,7 +34,8 @@ def decide(
 ) -> list[Decision | Rejected]:
     """Decide each event, in order. `channels` are those this deployment has configured.
 
-    Rejected is an event for a role with more members than one event can reach.
+    Rejected is an event for people whom only its producer can name, and did not. Of one for a crowded role only those
+    it names are decided: `decide_slice` decides the others.
     """
     return [_decide_one(event, facts, channels, now) for event in events]
 
@@ -48,26 +49,29 @@ def _decide_one(event: Event, facts: Facts, channels: Mapping[str, ChannelRule],
             "audience_needed", "audience", f"name the {kind} in `audience`, as user:… or role:…",
             event.id, event.type,
         )  # fmt: skip
-    crowded = _crowded_role(event, facts)
-    if crowded:
-        return Rejected(
-            "audience_too_large", "audience", f"the role {crowded!r} has too many members for one event",
-            event.id, event.type,
-        )  # fmt: skip
+    fan_out = is_crowded(event, facts)
     expires_at = event.expires_at or now + _life_of(event)
     notifications = tuple(
         _notify(event, route, person_id, facts.people.get(person_id), expires_at, channels, now)
         for route in event.info.routes
-        for person_id in _members(event, route, facts)
+        for person_id in _told(audience_of(event, route), {} if fan_out else facts.people)
     )
-    return Decision(event, notifications, "" if notifications else "audience_empty")
+    reason = "" if notifications or fan_out else "audience_empty"
+    return Decision(event, notifications, reason, fan_out, expires_at)
 
 
-def _crowded_role(event: Event, facts: Facts) -> str:
-    if not facts.crowded:
-        return ""
-    roles = (role for route in event.info.routes for role in audience_of(event, route).roles)
-    return next((role for role in roles if role in facts.crowded), "")
+def decide_slice(
+    event: Event, people: Sequence[Person], channels: Mapping[str, ChannelRule], now: datetime
+) -> Decision:
+    """Decide for some of the members of the event's roles. Whoever it names was decided with the event itself."""
+    expires_at = event.expires_at or now + _life_of(event)
+    known = {person.id: person for person in people}
+    notifications = tuple(
+        _notify(event, route, person_id, known[person_id], expires_at, channels, now)
+        for route in event.info.routes
+        for person_id in members(audience_of(event, route), people)
+    )
+    return Decision(event, notifications, expires_at=expires_at)
 
 
 def _life_of(event: Event) -> timedelta:
@@ -75,15 +79,11 @@ def _life_of(event: Event) -> timedelta:
     return timedelta(days=days) if days else event.info.expires
 
 
-def _members(event: Event, route: Route, facts: Facts) -> Iterator[str]:
-    """The route's people, each once: those named, known or not, then those in a role."""
-    audience = audience_of(event, route)
+def _told(audience: Audience, people: Mapping[str, Person]) -> Iterator[str]:
+    """The audience's people, each once: those named, known or not, then those in a role."""
     yield from audience.persons
     if audience.roles:
-        named, roles = set(audience.persons), set(audience.roles)
-        for person in facts.people.values():
-            if person.id not in named and not roles.isdisjoint(person.roles):
-                yield person.id
+        yield from members(audience, people.values())
 
 
 def _notify(

@@ -10,21 +10,21 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 import structlog
 
 from schemas.catalogue import Catalogue, Lane
 from schemas.events.directory import PersonChanged, PersonRemoved, PreferenceChanged
-from schemas.status import StatusChange
 from worker import metrics
-from worker.broker.consumer import ORIGINAL_KEY, Inbox, Received, ack, ack_all, reject
+from worker.broker.consumer import Inbox, Received, ack, ack_all, reject
 from worker.broker.publisher import Publisher, until_published
 from worker.broker.topology import DEAD_LETTER, SUSPECT, intake_queue
 from worker.core.dead_letter import CODE, FIELD, PLACE, REMEDY
 from worker.core.fingerprint import own_frame
-from worker.core.message import Event, RawMessage, Rejected
-from worker.core.plan import ChannelRule, Decision, Plan
+from worker.core.message import CURSOR, Event, RawMessage, Rejected
+from worker.core.plan import ChannelRule, Decision
 from worker.core.routing import slices
 from worker.ledger.connection import Ledger, is_outage
 from worker.ledger.directory import DirectoryChange, PersonChange, PersonRemoval, PreferenceChange, apply_changes
@@ -33,6 +33,7 @@ from worker.pipeline.address import address
 from worker.pipeline.decide import decide
 from worker.pipeline.dispatch import dispatch
 from worker.roles.announcer import Announcer
+from worker.roles.fan_out import FanOut, count_decided
 from worker.roles.text_watch import TextWatch
 
 BATCH = 256
@@ -62,6 +63,7 @@ class Intake:
         self._catalogue = catalogue
         self._channels = channels
         self._texts = texts
+        self._fan_out = FanOut(ledger, publisher, announcer, channels, texts)
         self._suspects = Inbox(SUSPECT, prefetch=1)
         self.inboxes = [*(Inbox(intake_queue(lane), PREFETCH) for lane in Lane), self._suspects]
 
@@ -85,7 +87,7 @@ class Intake:
         if not suspects:
             return batch
         for suspect in suspects:
-            await self._move(suspect, "", SUSPECT, {})
+            await until_published(partial(self._publisher.move, suspect.message, exchange="", routing_key=SUSPECT))
             await ack(suspect)
         metrics.events.labels("suspect").inc(len(suspects))
         _log.warning("event.suspected", count=len(suspects))
@@ -109,20 +111,31 @@ class Intake:
         now = datetime.now(UTC)
         with metrics.Timed("accept", len(batch)):
             judged = accept([received.message for received in batch], self._catalogue, now)
-        events: dict[object, Event] = {}
+        fresh: list[tuple[Received, Event]] = []
+        slices_to_tell: list[tuple[Received, Event]] = []
         for received, one in zip(batch, judged, strict=True):
             if isinstance(one, Rejected):
                 await self._bury(received, one)
+            elif CURSOR in received.message.headers and await self._fan_out.is_known(one):
+                slices_to_tell.append((received, one))
             else:
-                events.setdefault(one.key, one)
-        repeated = sum(isinstance(one, Event) for one in judged) - len(events)
-        origin = {one.key: received for received, one in zip(batch, judged, strict=True) if isinstance(one, Event)}
-        copies = Counter(one.key for one in judged if isinstance(one, Event))
-        known = await self._decide_and_dispatch(list(events.values()), origin, copies, now) if events else 0
-        if events:
-            _note_wait(events.values())
+                fresh.append((received, one))
+        if fresh:
+            await self._take_in(fresh, now)
+        for received, one in slices_to_tell:
+            await self._fan_out.go_on(received.message, one, now)
+
+    async def _take_in(self, fresh: Sequence[tuple[Received, Event]], now: datetime) -> None:
+        """Take in events as they came from their producers; one may have come in several copies."""
+        events: dict[UUID, Event] = {}
+        for _, one in fresh:
+            events.setdefault(one.key, one)
+        origin = {one.key: received for received, one in fresh}
+        copies = Counter(one.key for _, one in fresh)
+        known = await self._decide_and_dispatch(list(events.values()), origin, copies, now)
+        _note_wait(events.values())
         metrics.events.labels("accepted").inc(len(events) - known)
-        metrics.events.labels("repeated").inc(repeated + known)
+        metrics.events.labels("repeated").inc(len(fresh) - len(events) + known)
 
     async def _decide_and_dispatch(
         self, events: list[Event], origin: Mapping[UUID, Received], copies: Mapping[UUID, int], now: datetime
@@ -140,14 +153,18 @@ class Intake:
             for event, verdict in zip(part, decided, strict=True):
                 if isinstance(verdict, Rejected):
                     await self._bury(origin[event.key], verdict)
-            known += await self._dispatch([one for one in decided if isinstance(one, Decision)], copies)
+            decisions = [one for one in decided if isinstance(one, Decision)]
+            known += await self._dispatch(decisions, copies)
+            for decision in decisions:
+                if decision.fan_out:
+                    await self._fan_out.begin(origin[decision.event.key].message, decision.event)
         return known
 
     async def _dispatch(self, decisions: Sequence[Decision], copies: Mapping[UUID, int]) -> int:
         with metrics.Timed("dispatch", len(decisions)):
             edition = await self._texts.newest()
             known = await dispatch(self._ledger, self._publisher, decisions, copies, edition)
-        self._announcer.add_skipped(_count([one for one in decisions if one.event.key not in known]))
+        self._announcer.add_skipped(count_decided([one for one in decisions if one.event.key not in known]))
         return len(known)
 
     async def _bury_for_bug(self, received: Received, error: Exception) -> None:
@@ -170,21 +187,9 @@ class Intake:
             await reject(received)
             return
         reason = {CODE: rejected.code, FIELD: rejected.field, REMEDY: rejected.remedy, PLACE: place}
-        await self._move(received, DEAD_LETTER, "intake", reason)
-
-    async def _move(self, received: Received, exchange: str, key: str, headers: Mapping[str, object]) -> None:
-        message = received.message
-        kept = {name: value for name, value in message.headers.items() if name != "x-delivery-count"}
-        carried = {**kept, ORIGINAL_KEY: message.routing_key, **headers}
         await until_published(
-            lambda: self._publisher.publish_raw(message, exchange=exchange, routing_key=key, headers=carried)
+            lambda: self._publisher.move(received.message, exchange=DEAD_LETTER, routing_key="intake", headers=reason)
         )
-
-
-def _note_wait(events: Collection[Event]) -> None:
-    """Tell how long the oldest of a batch was on its way. Nearly all of a batch are of one lane."""
-    wait = datetime.now(UTC) - min(event.time for event in events)
-    metrics.event_wait_seconds.labels(next(iter(events)).info.lane).observe(max(0.0, wait.total_seconds()))
 
 
 def _is_suspect(message: RawMessage) -> bool:
@@ -210,24 +215,7 @@ def _directory_change(event: Event, now: datetime) -> Iterator[DirectoryChange]:
             return
 
 
-def _count(decisions: Sequence[Decision]) -> list[StatusChange]:
-    """Count plans and skips; answers the skips, to be announced."""
-    skipped = []
-    planned: Counter[tuple[str, str]] = Counter()
-    for decision, notification in ((one, two) for one in decisions for two in one.notifications):
-        for delivery in notification.deliveries:
-            if isinstance(delivery.decision, Plan):
-                planned[delivery.channel, delivery.decision.lane] += 1
-                continue
-            reason = delivery.decision.reason
-            metrics.skips.labels(delivery.channel, reason).inc()
-            event = decision.event
-            skipped.append(
-                StatusChange(
-                    delivery.id, notification.id, event.id, event.source, event.type, notification.person_id,
-                    delivery.channel, "skipped", reason, 0, event.traceparent,
-                )
-            )  # fmt: skip
-    for labels, number in planned.items():
-        metrics.planned.labels(*labels).inc(number)
-    return skipped
+def _note_wait(events: Collection[Event]) -> None:
+    """Tell how long the oldest of a batch was on its way. Nearly all of a batch are of one lane."""
+    wait = datetime.now(UTC) - min(event.time for event in events)
+    metrics.event_wait_seconds.labels(next(iter(events)).info.lane).observe(max(0.0, wait.total_seconds()))

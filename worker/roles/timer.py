@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from pydantic import ValidationError
@@ -21,9 +22,9 @@ from worker.broker.consumer import Inbox, Received, ack
 from worker.broker.publisher import Publisher, until_published
 from worker.broker.topology import DEAD_DELIVER, DEAD_INTAKE, deliver_queue, intake_queue
 from worker.core.dead_letter import CODE, DeadLetter, read_dead
-from worker.core.message import RawMessage
+from worker.core.message import CURSOR, RawMessage
 from worker.errors import BrokerAway
-from worker.ledger import deliveries
+from worker.ledger import deliveries, fan_outs
 from worker.ledger.connection import Ledger, is_outage
 from worker.ledger.dead_letters import bury, count_open
 from worker.roles.announcer import Announcer
@@ -100,7 +101,8 @@ class Timer:
     async def _look(self) -> None:
         """Measure the queues, and publish again what a queue that is empty should hold."""
         for lane in Lane:
-            await self._depth(intake_queue(lane))
+            if await self._depth(intake_queue(lane)) == 0:
+                await self._heal_fan_outs(lane)
         for queue in (DEAD_INTAKE, DEAD_DELIVER):
             await self._depth(queue)
         for channel in self._channels:
@@ -119,6 +121,14 @@ class Timer:
             metrics.timer_work.labels("healed").inc(len(lost))
             _log.warning("job.published_again", channel=channel, lane=lane, count=len(lost))
             await until_published(lambda: self._publisher.publish_jobs(lost))
+
+    async def _heal_fan_outs(self, lane: Lane) -> None:
+        lost = await self._ledger.persist(lambda: fan_outs.stalled(self._ledger, lane, _BATCH))
+        for message, cursor in lost:
+            metrics.timer_work.labels("healed").inc()
+            _log.warning("slice.published_again", event_id=message.message_id, lane=lane)
+            move = partial(self._publisher.move, exchange="", routing_key=intake_queue(lane), headers={CURSOR: cursor})
+            await until_published(partial(move, message))
 
     async def _gauge(self) -> None:
         rows = await self._ledger.persist(lambda: deliveries.gauges(self._ledger))

@@ -28,5 +28,10 @@ WITH event AS (
          AS d (id, notification_id, event_key, person_id, channel, address, lane,
                state, reason, detail, attempt_limit, on_unsure, expires_at)
     JOIN event ON event.key = d.event_key AND event.is_new
+), fan_out AS (
+    INSERT INTO fan_outs (event_key, lane, expires_at, due_at)
+    SELECT f.event_key, f.lane, f.expires_at, now() + interval '60 s'
+    FROM unnest($38::uuid[], $39::text[], $40::timestamptz[]) AS f (event_key, lane, expires_at)
+    JOIN event ON event.key = f.event_key AND event.is_new
 )
 SELECT key FROM event WHERE NOT is_new
