@@ -216,9 +216,24 @@ async def test_a_newer_change_holds_over_the_file(directory: Directory) -> None:
     await directory.import_("id,name\nani,Ani\n")
     await directory.run("UPDATE people SET changed_at = now() + interval '1 hour'")
 
-    await directory.import_("id,name\nani,Old\n")
+    answer = await directory.import_("id,name,email,preferences\nani,Old,ani@example.com,*/*=off\nbo,Bo,,email/*=off\n")
 
     assert (await directory.person("ani"))["name"] == "Ani"
+    assert answer.code == 0
+    assert answer.out == ("1 person imported (preferences 2), 0 bad lines; 1 line left aside: what is known is newer\n")
+
+
+async def test_preferences_older_than_what_is_known_are_counted_too(directory: Directory) -> None:
+    """Nobody's later wish is lost to a file, and the one who imports learns of it."""
+    await directory.import_("id,preferences\nani,*/*=on;email/*=off\n")
+    await directory.run("UPDATE preferences SET changed_at = now() + interval '1 hour' WHERE channel = '*'")
+
+    answer = await directory.import_("id,preferences\nani,email/*=on;*/*=off\n")
+
+    assert answer.out == (
+        "1 person imported (preferences 1), 0 bad lines; 1 preference left aside: what is known is newer\n"
+    )
+    assert ["*", "*", "on"] in (await directory.person("ani"))["preferences"]
 
 
 async def test_a_batch_is_bounded_and_all_batches_arrive(directory: Directory) -> None:

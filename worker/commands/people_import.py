@@ -39,13 +39,21 @@ async def import_from(stream: BinaryIO, settings: Settings | None) -> int:
             ledger = await stack.enter_async_context(open_ledger(settings)) if settings else None
             with news:
                 for batch in _batches(news, stream, count):
-                    refused = await _apply(ledger, batch, began_at) if ledger else []
-                    for bad in refused:
+                    result = await _apply(ledger, batch, began_at) if ledger else _Result()
+                    for bad in result.refused:
                         news.complain(bad)
-                    count.add(batch, refused)
+                    count.add(batch, result)
     finally:
         typer.echo(count.told(is_dry=settings is None))
     return count.bad
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What was not written of a batch: lines the database refuses, and changes older than what it knows."""
+
+    refused: Sequence[BadLine] = ()
+    older: Sequence[DirectoryChange] = ()
 
 
 @dataclass(slots=True)
@@ -55,16 +63,26 @@ class _Count:
     people: int = 0
     preferences: int = 0
     bad: int = 0
+    older: int = 0
+    older_preferences: int = 0
     addresses: Counter[str] = field(default_factory=Counter)
 
-    def add(self, entries: Sequence[Entry], refused: Sequence[BadLine]) -> None:
-        """Count a batch of which these lines were refused."""
-        not_taken = {bad.line for bad in refused}
-        self.bad += len(not_taken)
+    def add(self, entries: Sequence[Entry], result: _Result) -> None:
+        """Count a batch of which this was not written."""
+        refused = {bad.line for bad in result.refused}
+        older = {change.person_id for change in result.older if isinstance(change, PersonChange)}
+        unheeded = sum(isinstance(change, PreferenceChange) for change in result.older)
+        self.bad += len(refused)
+        self.older_preferences += unheeded
+        self.preferences -= unheeded
         for entry in entries:
-            if entry.line not in not_taken:
+            if entry.line in refused:
+                continue
+            self.preferences += len(entry.person.preferences or ())
+            if entry.person.person_id in older:
+                self.older += 1
+            else:
                 self.people += 1
-                self.preferences += len(entry.person.preferences or ())
                 for channel, addresses in (entry.person.addresses or {}).items():
                     self.addresses[channel] += len(addresses)
 
@@ -77,7 +95,13 @@ class _Count:
             f"{self.people:,} {'person' if self.people == 1 else 'people'} {done}"
             + (f" ({', '.join(parts)})" if parts else "")
             + f", {self.bad:,} bad {'line' if self.bad == 1 else 'lines'}"
+            + self._told_of_older()
         )
+
+    def _told_of_older(self) -> str:
+        counts = ((self.older, "line"), (self.older_preferences, "preference"))
+        parts = [f"{number:,} {what}{'s' * (number > 1)}" for number, what in counts if number]
+        return f"; {' and '.join(parts)} left aside: what is known is newer" if parts else ""
 
 
 class _News:
@@ -147,20 +171,19 @@ def _batches(news: _News, stream: BinaryIO, count: _Count) -> Iterator[list[Entr
         yield batch
 
 
-async def _apply(ledger: Ledger, entries: Sequence[Entry], at: datetime) -> list[BadLine]:
+async def _apply(ledger: Ledger, entries: Sequence[Entry], at: datetime) -> _Result:
     """Write a batch. Where the database refuses it, halves are tried until the line at fault stands alone."""
     try:
-        await apply_changes(ledger, _changes(entries, at))
+        return _Result(older=await apply_changes(ledger, _changes(entries, at)))
     except Exception as error:
         if not is_refusal(error):
             raise
         if len(entries) == 1:
             reason = f"the database refuses it ({type(error).__name__})"
-            return [BadLine(entries[0].line, entries[0].size, reason)]
-    else:
-        return []
+            return _Result(refused=[BadLine(entries[0].line, entries[0].size, reason)])
     middle = len(entries) // 2
-    return await _apply(ledger, entries[:middle], at) + await _apply(ledger, entries[middle:], at)
+    first, last = await _apply(ledger, entries[:middle], at), await _apply(ledger, entries[middle:], at)
+    return _Result([*first.refused, *last.refused], [*first.older, *last.older])
 
 
 def _changes(entries: Sequence[Entry], at: datetime) -> list[DirectoryChange]:

@@ -72,25 +72,29 @@ class PreferenceChange:
 DirectoryChange = PersonChange | PersonRemoval | PreferenceChange
 
 
-async def apply_changes(ledger: Ledger, changes: Iterable[DirectoryChange]) -> None:
-    """Apply changes in their order; one older than what is known is ignored. Safe to call twice with the same.
+async def apply_changes(ledger: Ledger, changes: Iterable[DirectoryChange]) -> list[DirectoryChange]:
+    """Apply changes in their order, and answer those that were ignored, because something newer is known.
 
-    Neighbours of one kind about different people share a statement; all of it is one transaction.
+    Safe to call twice with the same. Neighbours of one kind about different people share a statement; all of it is one
+    transaction.
     """
-    runs = [(kind, orjson.dumps(run).decode()) for kind, run in _runs(changes)]
+    runs = [(kind, run, orjson.dumps(run).decode()) for kind, run in _runs(changes)]
 
-    async def work(connection: Connection) -> None:
+    async def work(connection: Connection) -> list[DirectoryChange]:
         # One writer at a time: a statement that waited for another's person would not see the addresses that the
         # other gave, and would leave them beside its own.
         await connection.fetch("SELECT pg_advisory_xact_lock($1)", _WRITERS)
-        for kind, run in runs:
-            await connection.fetch(statement(kind), run)
+        ignored: list[DirectoryChange] = []
+        for kind, run, encoded in runs:
+            older = {tuple(row) for row in await connection.fetch(statement(kind), encoded)}
+            ignored += [change for change in run if _kind_and_key(change)[1] in older]
+        return ignored
 
-    await ledger.transact(work)
+    return await ledger.transact(work)
 
 
 def _runs(changes: Iterable[DirectoryChange]) -> Iterable[tuple[str, list[DirectoryChange]]]:
-    kind, run, seen = "", list[DirectoryChange](), set[object]()
+    kind, run, seen = "", list[DirectoryChange](), set[tuple[str, ...]]()
     for change in changes:
         name, key = _kind_and_key(change)
         if run and (name != kind or key in seen):
@@ -103,11 +107,11 @@ def _runs(changes: Iterable[DirectoryChange]) -> Iterable[tuple[str, list[Direct
         yield kind, run
 
 
-def _kind_and_key(change: DirectoryChange) -> tuple[str, object]:
+def _kind_and_key(change: DirectoryChange) -> tuple[str, tuple[str, ...]]:
     match change:
         case PersonChange():
-            return "person_changed", change.person_id
+            return "person_changed", (change.person_id,)
         case PersonRemoval():
-            return "person_removed", change.person_id
+            return "person_removed", (change.person_id,)
         case PreferenceChange():
             return "preference_changed", (change.person_id, change.scope, change.channel)

@@ -1,5 +1,5 @@
 -- People new or changed, as a JSON array; only what is given changes, and only if it is newer than what is known.
--- An address that is given again is in use again, whatever had suppressed it.
+-- An address that is given again is in use again, whatever had suppressed it. Answers of whom more is known already.
 WITH input AS (
     SELECT * FROM jsonb_to_recordset($1::jsonb)
         AS i (person_id text, at timestamptz, name text, locale text, time_zone text, roles text[], addresses jsonb)
@@ -24,8 +24,10 @@ WITH input AS (
     DELETE FROM addresses a USING channel c
     WHERE a.person_id = ANY(ARRAY(SELECT person_id FROM channel))  -- said for the index: else all addresses are read
       AND a.person_id = c.person_id AND a.channel = c.channel AND NOT c.list ? a.address
+), placed AS (
+    INSERT INTO addresses (person_id, channel, address, position)
+    SELECT person_id, channel, address, position FROM given
+    ON CONFLICT (person_id, channel, address) DO UPDATE
+    SET position = excluded.position, suppressed_reason = NULL, suppressed_at = NULL
 )
-INSERT INTO addresses (person_id, channel, address, position)
-SELECT person_id, channel, address, position FROM given
-ON CONFLICT (person_id, channel, address) DO UPDATE
-SET position = excluded.position, suppressed_reason = NULL, suppressed_at = NULL
+SELECT person_id FROM input EXCEPT SELECT id FROM applied

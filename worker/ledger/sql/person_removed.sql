@@ -1,4 +1,5 @@
 -- People gone, as a JSON array. The bare row stays, so that an older change that arrives late does not bring them back.
+-- Answers of whom newer things are known.
 WITH input AS (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS i (person_id text, at timestamptz)
 ), applied AS (
@@ -11,5 +12,7 @@ WITH input AS (
     RETURNING id
 ), unreachable AS (
     DELETE FROM addresses WHERE person_id = ANY(ARRAY(SELECT id FROM applied))
+), unheeded AS (
+    DELETE FROM preferences WHERE person_id = ANY(ARRAY(SELECT id FROM applied))
 )
-DELETE FROM preferences WHERE person_id = ANY(ARRAY(SELECT id FROM applied))
+SELECT person_id FROM input EXCEPT SELECT id FROM applied
