@@ -11,7 +11,10 @@ import orjson
 
 from tests.acceptance.world import TOKEN, a_world
 from tests.integration.command_line import Answer, environment_of, kabar
+from worker.core.editions import Place
 from worker.dev.broker import DevelopmentBroker
+from worker.ledger.connection import Ledger
+from worker.ledger.texts import publish
 
 AWAY = {
     "KABAR_AMQP_URL": "amqp://u:hidden-a@127.0.0.1:1/",
@@ -48,8 +51,8 @@ async def test_where_all_is_well_it_says_so_and_shows_no_secret(database_url: st
     assert "✗" not in shown.out
     found = checks(told)
     assert found.keys() == {
-        "settings", "database", "connections", "schema", "backlog", "broker", "publishing", "topology",
-        "inbox", "email", "telegram", "slack", "texts",
+        "settings", "database", "connections", "schema", "backlog", "published texts", "broker", "publishing",
+        "topology",        "inbox", "email", "telegram", "slack", "texts",
     }  # fmt: skip
     assert found["broker"].says.startswith("RabbitMQ 3.")
     assert found["backlog"].says == "nothing waits"
@@ -162,6 +165,25 @@ async def test_an_event_type_without_a_text_is_named(database_url: str, rabbitmq
     found = checks(await kabar(environment, "doctor", "--json"))
 
     assert found["texts"].says == "no text for shop.told/user"
+
+
+async def test_a_published_text_that_no_longer_fits_its_event_is_named(database_url: str, rabbitmq_url: str) -> None:
+    """It was good when it was published, or somebody wrote it past the command; the next delivery would find out."""
+    ledger = Ledger(database_url)
+    await ledger.open()
+    good, bad = (Place("payment.failed", "user", locale, "") for locale in ("id", "en"))
+    texts = [(good, "title: Gagal\n"), (bad, "title: Failed\n\nBecause {{ cause }}.\n")]
+    await publish(ledger, texts, author="ani", note="")
+    environment = {"KABAR_AMQP_URL": rabbitmq_url, "KABAR_DATABASE_URL": database_url}
+
+    found = checks(await kabar(environment, "doctor", "--json"))
+    await publish(ledger, [(bad, None)], author="ani", note="")
+    mended = checks(await kabar(environment, "doctor", "--json"))
+
+    await ledger.aclose()
+    assert found["published texts"].says == "payment.failed/user/en.txt@1:3: the event has no field 'cause'"
+    assert found["published texts"].remedy.endswith("`kabar template edit payment.failed/user/en.txt`, then publish it")
+    assert mended["published texts"] == Check(is_well=True, says="1 in force, all good", remedy="")
 
 
 async def test_overdue_work_is_named(database_url: str, rabbitmq_url: str) -> None:

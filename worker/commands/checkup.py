@@ -9,15 +9,18 @@ from itertools import chain
 from typing import Any
 
 from schemas.catalogue import Catalogue
-from worker.bootstrap import build_catalogue, build_channels, channel_rules
+from worker.bootstrap import build_catalogue, build_channels, build_editions, channel_rules
 from worker.broker.inspection import Inspection, inspect
 from worker.broker.topology import DEAD_DELIVER, DEAD_INTAKE, topology
 from worker.channels.base import Channel
 from worker.commands.session import open_ledger
+from worker.core.check import check_texts
+from worker.core.editions import place_of
 from worker.errors import KabarError, ServiceUnavailable, SettingsInvalid, TemplateInvalid
 from worker.ledger.connection import Ledger
 from worker.ledger.inquiry import backlog, server
 from worker.ledger.migrate import current_revision, newest_revision
+from worker.ledger.texts import published_since
 from worker.settings import Settings, load_settings
 from worker.texts import BUILT_IN, load_texts
 
@@ -55,7 +58,7 @@ async def examine() -> list[Finding]:
     try:
         return [
             _settings(settings, channels),
-            *await _database(settings),
+            *await _database(settings, catalogue),
             *await _broker(settings, catalogue),
             *await asyncio.gather(*(_provider(one, channels) for one in chain.from_iterable(channels.values()))),
             *_texts(settings, catalogue),
@@ -77,23 +80,24 @@ def _settings(settings: Settings, channels: Mapping[str, Sequence[Channel[Any]]]
     return Finding("settings", f"channels: {', '.join(settings.channels)}")
 
 
-async def _database(settings: Settings) -> list[Finding]:
+async def _database(settings: Settings, catalogue: Catalogue) -> list[Finding]:
     try:
         async with open_ledger(settings) as ledger:
-            return await _examine_ledger(settings, ledger)
+            return await _examine_ledger(settings, catalogue, ledger)
     except ServiceUnavailable as error:
         says, _, remedy = str(error).partition(": ")
         return [Finding("database", says, remedy or "see the database's log")]
 
 
-async def _examine_ledger(settings: Settings, ledger: Ledger) -> list[Finding]:
+async def _examine_ledger(settings: Settings, catalogue: Catalogue, ledger: Ledger) -> list[Finding]:
     known = await server(ledger)
     findings = [_version(known["version_number"], known["version"]), _room(settings, known["connections"])]
     current, newest = await current_revision(settings.database_url.get_secret_value()), newest_revision()
     if current != newest:
         says = f"the schema is at {current or 'nothing'}, this version needs {newest}"
         return [*findings, Finding("schema", says, "run `kabar migrate`")]
-    return [*findings, Finding("schema", f"at {current}"), await _backlog(ledger)]
+    published = await _published(settings, catalogue, ledger)
+    return [*findings, Finding("schema", f"at {current}"), await _backlog(ledger), *published]
 
 
 def _version(number: int, version: str) -> Finding:
@@ -202,3 +206,26 @@ def _texts(settings: Settings, catalogue: Catalogue) -> list[Finding]:
         remedy = "add TYPE/AUDIENCE/en.txt to a folder of KABAR_TEMPLATE_DIRS"
         return [Finding("texts", f"no text for {_some(missing)}", remedy)]
     return [Finding("texts", f"{len(wanted)} audiences have theirs")]
+
+
+async def _published(settings: Settings, catalogue: Catalogue, ledger: Ledger) -> list[Finding]:
+    """Whether the texts that were published hold against today's events: a new version may know other fields."""
+    history = await published_since(ledger, 0)
+    try:
+        editions = build_editions(settings).after(history)
+    except TemplateInvalid:
+        return []  # the files are at fault, and `_texts` says so
+    audiences = {one.place[:2] for one in history}
+    sources = [source for audience in audiences for source in editions.sources(*audience).values()]
+    live = {source.path: source for source in sources if "@" in source.path}
+    mistakes = [one for one in check_texts(sources, catalogue, ()) if one.path in live]
+    if not mistakes:
+        return [Finding("published texts", f"{len(live)} in force, all good")]
+    return [
+        Finding(
+            "published texts",
+            f"{one.path}:{one.line}: {one.what}",
+            f"{one.remedy}; `kabar template edit {place_of(live[one.path]).name}`, then publish it",
+        )
+        for one in mistakes
+    ]
