@@ -111,6 +111,7 @@ def _telegram(settings: Settings) -> tuple[Channel[Any], ...]:
             api_url=settings.telegram_api_url,
             concurrency=settings.telegram_concurrency,
             per_second=settings.telegram_per_second,
+            per_address=settings.telegram_per_chat_per_second,
         )
     except ValueError as error:
         raise SettingsInvalid(f"KABAR_TELEGRAM_TOKEN or KABAR_TELEGRAM_API_URL: {error}") from None
@@ -127,6 +128,7 @@ def _slack(settings: Settings) -> tuple[Channel[Any], ...]:
             webhook_origins=settings.slack_webhook_origins,
             concurrency=settings.slack_concurrency,
             per_second=settings.slack_per_second,
+            per_address=settings.slack_per_webhook_per_second,
         )
     except ValueError as error:
         raise SettingsInvalid(f"KABAR_SLACK_TOKEN or KABAR_SLACK_WEBHOOK_ORIGINS: {error}") from None

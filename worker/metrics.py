@@ -84,7 +84,7 @@ unfinished = Gauge("kabar_unfinished", "Deliveries not at an end, by channel and
 dead_letters_open = Gauge("kabar_dead_letters_open", "Dead letters that wait for a human", registry=REGISTRY)
 timer_ticks = Counter("kabar_timer_ticks", "Looks of the timer at what is due", registry=REGISTRY)
 timer_work = Counter(
-    "kabar_timer_work", "Rows the timer moved, by kind: woken, reaped, healed", ["kind"], registry=REGISTRY
+    "kabar_timer_work", "Rows the timer moved, by kind: woken, reaped, healed, expired", ["kind"], registry=REGISTRY
 )
 
 # A counter that is not there before its first event seems not to have moved when it comes with a 1.

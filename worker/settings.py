@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     telegram_per_second: float = Field(
         30, ge=0, le=10_000, description="messages a second that the bot may send by all workers together; 0: any"
     )
+    telegram_per_chat_per_second: float = Field(
+        1, ge=0, le=100, description="messages a second to one chat by all workers together; 0: any"
+    )
     slack_token: SecretStr | None = Field(
         None, description="a bot token, for addresses that are channel or user ids; webhook addresses need none"
     )
@@ -111,6 +114,9 @@ class Settings(BaseSettings):
     slack_concurrency: int = Field(32, ge=1, le=500, description="Slack calls of one process at once")
     slack_per_second: float = Field(
         0, ge=0, le=10_000, description="messages a second to Slack by all workers together; 0: any"
+    )
+    slack_per_webhook_per_second: float = Field(
+        1, ge=0, le=100, description="messages a second to one webhook, channel or person by all workers; 0: any"
     )
 
     event_modules: Words = Field((), description="Python modules with a product's own event types")

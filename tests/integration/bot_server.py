@@ -25,7 +25,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to answer: a status, for a 429 with how long to wait, and after how many seconds."""
+    """What to answer: a status, how long to wait before the next try, and after how many seconds."""
 
     status: int = 200
     retry_after: int = 0
@@ -79,7 +79,8 @@ class BotServer:
         said: dict[str, object] = {"ok": reply.status == 200, "result": {"message_id": len(self.calls)}}
         if reply.retry_after:
             said["parameters"] = {"retry_after": reply.retry_after}
-        return web.json_response(said, status=reply.status)
+        headers = {"Retry-After": str(reply.retry_after)} if reply.retry_after else {}
+        return web.json_response(said, status=reply.status, headers=headers)
 
 
 def busiest(moments: list[float], seconds: float = 1.0) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 from schemas.events.billing import PaymentFailed
@@ -50,6 +52,13 @@ async def state(world: World) -> str:
     return str(found)
 
 
+async def until_heard(courier: WorkerProcess) -> None:
+    """Wait until a courier says that the account rests."""
+    async with asyncio.timeout(10):
+        while not any(line["event"] == "account.opened" or line.get("state") == "open" for line in courier.lines):
+            await asyncio.sleep(0.02)
+
+
 async def until_state(world: World, wanted: str) -> None:
     await world.until("SELECT 1 FROM accounts WHERE name = 'telegram' AND state = $1", wanted)
 
@@ -87,3 +96,63 @@ async def test_an_outage_opens_it_for_all_spends_nothing_and_ends_by_one_probe(
         assert {(row["attempt"], row["provider"]) for row in rows} == {(1, bot.url.partition("//")[2])}
         assert await world.rows("SELECT 1 FROM dead_letters") == []
         assert await state(world) in ("ramping", "closed")
+
+
+async def test_a_chat_that_asks_for_rest_gets_it_from_every_worker_to_the_second(
+    database_url: str, rabbitmq_url: str
+) -> None:
+    """Its messages wait just so long, whoever has them; the other chats' do not wait at all."""
+    bot = BotServer(lambda chat: Reply(429, retry_after=3) if chat == CHATS[0] else Reply())
+    async with a_bot(database_url, rabbitmq_url, bot, telegram_per_chat_per_second=0) as (world, _):
+        await world.tell(failed(CHATS[0]))
+        await bot.until(1)
+        asked_at = bot.calls[0].at
+        await world.until("SELECT 1 FROM paces")
+        bot.answer = lambda _: Reply()
+        await world.tell(*(failed(CHATS[0], number) for number in range(1, 9)), *map(failed, CHATS[1:9]))
+
+        await world.until(SENT, count=17)
+
+    again = [call.at - asked_at for call in bot.calls[1:] if call.chat == CHATS[0]]
+    others = [call.at - asked_at for call in bot.calls if call.chat != CHATS[0]]
+    assert 3.0 <= min(again) <= 4.0
+    assert max(others) < 3.0
+    assert len(again) == 9
+
+
+async def test_an_account_that_asks_for_rest_gets_it_from_every_worker_to_the_second(
+    database_url: str, rabbitmq_url: str
+) -> None:
+    """Nothing is sent meanwhile but what was under way, and it is no failure: the next rest is not longer for it."""
+    bot = BotServer(lambda _: Reply(503, retry_after=4))
+    async with a_bot(database_url, rabbitmq_url, bot) as (world, couriers):
+        await world.tell(failed(CHATS[0]))
+        await bot.until(1)
+        asked_at = bot.calls[0].at
+        bot.answer = lambda _: Reply()
+        await asyncio.gather(*map(until_heard, couriers))
+        heard_after = time.monotonic() - asked_at
+        await world.tell(*map(failed, CHATS[1:20]))
+
+        await world.until(SENT, count=20)
+        ((failures,),) = await world.rows("SELECT failures FROM accounts WHERE name = 'telegram'")
+
+    assert heard_after < 1.0
+    assert 4.0 <= bot.calls[1].at - asked_at <= 5.0
+    assert failures == 0
+
+
+async def test_two_workers_together_write_to_a_chat_once_a_second(database_url: str, rabbitmq_url: str) -> None:
+    """With messages for many chats between them, which wait for nobody."""
+    bot = BotServer()
+    async with a_bot(database_url, rabbitmq_url, bot) as (world, _):
+        await world.tell(*(failed(CHATS[0], number) for number in range(5)), *map(failed, CHATS[1:]))
+
+        rows = await world.until(SENT, count=4 + len(CHATS))
+
+    crowded = [call.at for call in bot.calls if call.chat == CHATS[0]]
+    gaps = [late - early for early, late in pairwise(crowded)]
+    assert len(crowded) == 5
+    assert min(gaps) > 0.9
+    assert crowded[-1] - crowded[0] < 8
+    assert {row["attempt"] for row in rows} == {1}

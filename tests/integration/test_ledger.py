@@ -934,7 +934,8 @@ SELECT md5('l' || n)::uuid, 'event', 't', 's', 'r', 'f', 'dropped' FROM generate
 """50,000 finished deliveries and what belongs to them."""
 HOT = (
     "dispatch", "still_queued", "facts", "lease", "settle", "wake", "reap", "overdue", "queued_of", "gauges",
-    "person_changed", "person_removed", "preference_changed", "bury", "backlog",
+    "person_changed", "person_removed", "preference_changed", "bury", "backlog", "expire", "paces_swept",
+    "accounts_look", "account_reserve", "account_open", "account_claim", "account_probed", "account_close",
 )  # fmt: skip
 
 

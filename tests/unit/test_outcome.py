@@ -43,10 +43,10 @@ def verdict(outcome: Outcome, attempt: int = 1, policy: UnsurePolicy = RESEND, j
         (Refused("mailbox_unknown", suppress=True), Done("refused", "mailbox_unknown")),
         (Refused("malformed", fault="ours"), Dead("malformed")),
         (Released("shutdown"), Requeue("shutdown")),
-        (Released("rests", HALF_MINUTE), Again(timedelta(seconds=30.5), "rests", costs_attempt=False)),
+        (Released("rests", HALF_MINUTE), Again(timedelta(seconds=30.1), "rests", costs_attempt=False)),
         (
             Deferred("slow_down", retry_after=HALF_MINUTE, costs_attempt=False),
-            Again(timedelta(seconds=30.5), "slow_down", costs_attempt=False),
+            Again(timedelta(seconds=30.1), "slow_down", costs_attempt=False),
         ),
     ],
 )
@@ -65,7 +65,7 @@ def test_some_outcomes_are_the_same_at_every_attempt(
         (Deferred("busy"), 2, Again(timedelta(seconds=10), "busy")),
         (Deferred("busy"), 3, Dead("busy")),
         (Deferred("busy"), 4, Dead("busy")),
-        (Deferred("busy", retry_after=HALF_MINUTE), 2, Again(timedelta(seconds=30.5), "busy")),
+        (Deferred("busy", retry_after=HALF_MINUTE), 2, Again(timedelta(seconds=30.1), "busy")),
         (Deferred("busy", retry_after=HALF_MINUTE), 3, Dead("busy")),
         (Deferred("away", costs_attempt=False), 3, Again(timedelta(seconds=20), "away", costs_attempt=False)),
     ],

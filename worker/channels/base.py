@@ -22,7 +22,8 @@ class Abilities:
 
     `markups`: the renderings `fit` wants, in order. `concurrency`: sends of one process under way at once.
     `on_unsure`: `resend` where the medium recognises a repetition or the message must arrive. `per_second`: what the
-    account takes of all workers together, 0 for any number.
+    account takes of all workers together, and `per_address` what one address does, 0 for any number. `per_address`
+    None: no provider of the medium ever asks to spare a single address.
     """
 
     markups: tuple[Markup, ...]
@@ -30,6 +31,7 @@ class Abilities:
     on_unsure: UnsurePolicy
     backoff: Backoff = field(default_factory=Backoff)
     per_second: float = 0.0
+    per_address: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ class SlackChannel:
     """Messages into one Slack workspace by `token`, and into any by webhook.
 
     `webhook_origins`: scheme, host and port that a webhook's URL may have, compared exactly. Raises `ValueError` where
-    one is more than that. `per_second` as in `Abilities`.
+    one is more than that. `per_second` and `per_address` as in `Abilities`.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class SlackChannel:
         webhook_origins: tuple[str, ...] = ("https://hooks.slack.com",),
         concurrency: int = 32,
         per_second: float = 0.0,
+        per_address: float = 0.0,
     ) -> None:
         if not all(_ORIGIN.fullmatch(origin) for origin in webhook_origins):
             raise ValueError(
@@ -125,7 +126,11 @@ class SlackChannel:
         self._authorization = {"Authorization": f"Bearer {token}"}
         self._provider = host_of(api_url if token else next(iter(webhook_origins), ""))
         self._abilities = Abilities(
-            markups=(Markup.MRKDWN,), concurrency=concurrency, on_unsure=UnsurePolicy.HOLD, per_second=per_second
+            markups=(Markup.MRKDWN,),
+            concurrency=concurrency,
+            on_unsure=UnsurePolicy.HOLD,
+            per_second=per_second,
+            per_address=per_address,
         )
 
     @property

@@ -49,7 +49,7 @@ class TelegramMessage:
 
 
 class TelegramChannel:
-    """Messages of one bot. `per_second` as in `Abilities`. Raises `ValueError` if the token is none."""
+    """Messages of one bot. Raises `ValueError` if the token is none. The limits are those of `Abilities`."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class TelegramChannel:
         api_url: str = "https://api.telegram.org",
         concurrency: int = 24,
         per_second: float = 0.0,
+        per_address: float = 0.0,
     ) -> None:
         if not _TOKEN.fullmatch(token):
             raise ValueError("expected a bot's token as @BotFather gave it: digits, a colon, letters")
@@ -66,7 +67,11 @@ class TelegramChannel:
         self._poster = Poster(concurrency=concurrency)
         self._provider = host_of(api_url)
         self._abilities = Abilities(
-            markups=(Markup.TELEGRAM,), concurrency=concurrency, on_unsure=UnsurePolicy.HOLD, per_second=per_second
+            markups=(Markup.TELEGRAM,),
+            concurrency=concurrency,
+            on_unsure=UnsurePolicy.HOLD,
+            per_second=per_second,
+            per_address=per_address,
         )
 
     @property

@@ -17,6 +17,8 @@ from typing import Literal
 
 from worker.core.backoff import Backoff
 
+_JITTER_SECONDS = 0.2  # on top of a provider's own word
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -39,6 +41,11 @@ class Deferred:
     retry_after: timedelta | None = None
     costs_attempt: bool = True
     scope: Literal["", "account", "address"] = ""
+
+
+def rest_of(deferred: Deferred) -> float:
+    """Answer for how many seconds its scope must rest: as long as the provider said, else one."""
+    return deferred.retry_after.total_seconds() if deferred.retry_after is not None else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +144,8 @@ def judge(
         case Released():
             if outcome.retry_after is None:
                 return Requeue(outcome.reason)
-            return Again(outcome.retry_after + timedelta(seconds=jitter), outcome.reason, costs_attempt=False)
+            delay = outcome.retry_after + timedelta(seconds=jitter * _JITTER_SECONDS)
+            return Again(delay, outcome.reason, costs_attempt=False)
         case Refused(fault="person"):
             return Done("refused", outcome.reason)
         case Refused():
@@ -157,8 +165,8 @@ def _after_deferral(
 ) -> Again | Dead:
     if outcome.costs_attempt and attempt >= attempt_limit:
         return Dead(outcome.reason)
-    # The provider's word is a floor; a little jitter on top keeps many workers from coming back as one.
+    # The provider's word is a floor, and met to the second; what rests as a whole comes back little by little anyway.
     delay = backoff.delay(attempt, jitter)
     if outcome.retry_after is not None:
-        delay = outcome.retry_after + timedelta(seconds=jitter)
+        delay = outcome.retry_after + timedelta(seconds=jitter * _JITTER_SECONDS)
     return Again(delay, outcome.reason, costs_attempt=outcome.costs_attempt)

@@ -41,6 +41,8 @@ class Leased(NamedTuple):
     time_zone: str | None
     template_edition: int | None = None
     """The newest edition of the texts when it was planned; None: what is newest now."""
+    delay_seconds: float = 0.0
+    """How long its address must be spared yet: at most what the lease was asked to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Settlement(NamedTuple):
     fingerprint: str = ""
     template_version: str = ""
     provider: str = ""
+    rest_seconds: float = 0.0
+    """How long nothing may be sent to its address; 0 where nobody asked for rest."""
 
 
 class Shown(NamedTuple):
@@ -94,13 +98,21 @@ class Shown(NamedTuple):
 
 
 async def lease(
-    ledger: Ledger, ids: Sequence[UUID], token: int, lease_seconds: float
+    ledger: Ledger,
+    ids: Sequence[UUID],
+    token: int,
+    lease_seconds: float,
+    *,
+    spacing_seconds: float | None = None,
+    hold_seconds: float = 0.0,
 ) -> tuple[list[Leased], list[Ended]]:
-    """Claim these deliveries under a token. Answers those that are ours now, and those that ended on looking again.
+    """Claim these deliveries under a token. Answers those that are ours, and those that came to an end or to rest.
 
+    `spacing_seconds` lie between two messages to one address; 0: none, but an address that asked for rest is spared;
+    None: no address ever does. What would have to wait for longer than `hold_seconds` is put off.
     What is neither was not queued any more: another courier has it, or it has been dealt with.
     """
-    rows = await ledger.fetch(statement("lease"), ids, token, lease_seconds)
+    rows = await ledger.fetch(statement("lease"), ids, token, lease_seconds, spacing_seconds, hold_seconds)
     leased = [_leased(row, token) for row in rows if row["state"] == "leased"]
     ended = [_ended(row) for row in rows if row["state"] != "leased"]
     return leased, ended
@@ -110,11 +122,12 @@ def _leased(row: Record, token: int) -> Leased:
     (
         delivery_id, notification_id, person_id, channel, address, lane, _, _, attempt, attempt_limit, on_unsure,
         created_at, route, event_id, source, event_type, time, data, traceparent, name, locale, time_zone, edition,
+        delay,
     ) = row  # fmt: skip
     return Leased(
         delivery_id, token, notification_id, person_id, channel, address, Lane(lane), attempt, attempt_limit,
         UnsurePolicy(on_unsure), created_at, route, event_id, source, event_type, time, data, traceparent, name or "",
-        locale, time_zone, edition,
+        locale, time_zone, edition, delay or 0.0,
     )  # fmt: skip
 
 
@@ -148,6 +161,11 @@ async def reap(ledger: Ledger, limit: int) -> list[Ended]:
     return [_ended(row) for row in await ledger.fetch(statement("reap"), limit)]
 
 
+async def expire(ledger: Ledger, channels: Sequence[str], limit: int) -> list[Ended]:
+    """End what waits for a provider that rests and would come too late, up to a limit for each of these channels."""
+    return [_ended(row) for row in await ledger.fetch(statement("expire"), channels, limit)]
+
+
 async def overdue(ledger: Ledger, channel: str, lane: Lane, limit: int) -> list[Ready]:
     """Answer what has been ready for over a minute on this channel and lane; it is looked at again a minute later."""
     rows = await ledger.fetch(statement("overdue"), channel, lane, limit)
@@ -157,6 +175,13 @@ async def overdue(ledger: Ledger, channel: str, lane: Lane, limit: int) -> list[
 async def queued_of(ledger: Ledger, ids: Sequence[UUID]) -> list[Ready]:
     """Answer which of these still wait for a courier."""
     return _ready(await ledger.fetch(statement("queued_of"), ids))
+
+
+async def sweep_paces(ledger: Ledger, part: int, parts: int) -> None:
+    """Forget addresses that need not be spared any more, in one of so many equal parts of them; `part` from 0."""
+    size = 2**64 // parts
+    first = part * size - 2**63
+    await ledger.fetch(statement("paces_swept"), first, first + size - 1)
 
 
 async def gauges(ledger: Ledger) -> list[Record]:

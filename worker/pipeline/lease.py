@@ -11,12 +11,22 @@ from worker.ledger.connection import Ledger
 from worker.ledger.deliveries import Ended, Leased
 
 LEASE_SECONDS = 60.0
+HOLD_SECONDS = 0.25
+"""How long a leased delivery may wait for its address; what must wait longer is put off."""
 
 
-async def lease(ledger: Ledger, ids: Sequence[UUID]) -> tuple[list[Leased], list[Ended]]:
+async def lease(
+    ledger: Ledger, ids: Sequence[UUID], per_address: float | None = None
+) -> tuple[list[Leased], list[Ended]]:
     """Claim these for `LEASE_SECONDS` in one statement; waits while the database is away.
 
-    Answers those that are ours and those that ended on looking again. If the commit's answer was lost, the rows
+    Answers those that are ours, and those that came to an end on looking again or have to wait for their address:
+    `per_address` as in the channel's abilities. If the commit's answer was lost, the rows
     stay leased to nobody, and the timer resolves them when the lease runs out.
     """
-    return await ledger.persist(lambda: deliveries.lease(ledger, ids, secrets.randbits(62), LEASE_SECONDS))
+    spacing = 1 / per_address if per_address else per_address
+    return await ledger.persist(
+        lambda: deliveries.lease(
+            ledger, ids, secrets.randbits(62), LEASE_SECONDS, spacing_seconds=spacing, hold_seconds=HOLD_SECONDS
+        )
+    )

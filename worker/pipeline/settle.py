@@ -19,7 +19,20 @@ import orjson
 from worker.channels.base import PLAIN, Abilities
 from worker.channels.inbox import InboxMessage
 from worker.core.fingerprint import code_in, fingerprint
-from worker.core.outcome import Again, Dead, Deferred, Done, Outcome, Refused, Released, Requeue, Sent, Unsure, judge
+from worker.core.outcome import (
+    Again,
+    Dead,
+    Deferred,
+    Done,
+    Outcome,
+    Refused,
+    Released,
+    Requeue,
+    Sent,
+    Unsure,
+    judge,
+    rest_of,
+)
 from worker.ledger import deliveries
 from worker.ledger.connection import Ledger
 from worker.ledger.deliveries import Leased, Settlement, Shown
@@ -91,6 +104,7 @@ def _settlement(one: Tried) -> Settlement:
         fingerprint=fingerprint("settle", leased.channel, outcome.reason, code_in(detail)) if state == "dead" else "",
         template_version=one.template_version,
         provider=one.provider,
+        rest_seconds=rest_of(outcome) if isinstance(outcome, Deferred) and outcome.scope == "address" else 0.0,
     )
 
 

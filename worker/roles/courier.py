@@ -176,7 +176,7 @@ class Courier:
         self._in_flight += len(ids)
         begin_by = time.monotonic() + LEASE_SECONDS - SEND_SECONDS - 1
         with metrics.Timed("lease", len(ids)):
-            leased, ended = await lease(self._ledger, ids)
+            leased, ended = await lease(self._ledger, ids, self._channel.abilities.per_address)
         for received in used_up:
             await ack(received)
         self._in_flight -= len(ids) - len(leased)
@@ -200,12 +200,21 @@ class Courier:
             metrics.defects.labels("render").inc()
             _log.exception("render.failed", delivery_id=str(leased.id), error_type=type(error).__name__)
             message, version = Rendered(Refused("render_bug", bug(error), fault="ours"))
-        if self._stopping:
-            message = Released("shutdown")
-        if isinstance(message, Refused | Deferred | Released):
+        if isinstance(message, Refused | Deferred):
             self._finish(leased, message, 0.0, version)
             return
-        self._to_send[lane].append(_Ready(leased, message, version, begin_by))
+        ready = _Ready(leased, message, version, begin_by)
+        if leased.delay_seconds > 0:
+            asyncio.get_running_loop().call_later(leased.delay_seconds, self._offer, ready, lane)
+        else:
+            self._offer(ready, lane)
+
+    def _offer(self, ready: _Ready, lane: Lane) -> None:
+        """Hand it to the next sender that is free."""
+        if self._stopping:
+            self._finish(ready.leased, Released("shutdown"), 0.0)
+            return
+        self._to_send[lane].append(ready)
         self._sendable.release()
 
     async def _send_loop(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from worker.core.outcome import Deferred, Released
+from worker.core.outcome import Deferred, Released, rest_of
 
 _MOST_ADDRESSES = 10_000
 
@@ -22,7 +22,7 @@ class Holds:
         """Learn that an address must rest: as long as its provider said, else a second."""
         if len(self._until) >= _MOST_ADDRESSES:
             self._until = {held: until for held, until in self._until.items() if until > now}
-        self._until[address] = now + rest_seconds(outcome)
+        self._until[address] = now + rest_of(outcome)
 
     def objection(self, address: str, now: float) -> Released | None:
         """Answer why a send to this address must not begin now, and when it may."""
@@ -30,8 +30,3 @@ class Holds:
             return None
         left = self._until.get(address, 0.0) - now
         return Released("address_rests", timedelta(seconds=left)) if left > 0 else None
-
-
-def rest_seconds(outcome: Deferred) -> float:
-    """Answer how long a deferral's scope must rest."""
-    return outcome.retry_after.total_seconds() if outcome.retry_after is not None else 1.0

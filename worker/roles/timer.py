@@ -32,6 +32,8 @@ from worker.roles.announcer import Announcer
 TICK_SECONDS = 0.5
 LOOK_SECONDS = 10.0
 _BATCH = 500
+_SWEEPS = 64
+"""In so many looks all addresses' paces are swept."""
 _log = structlog.get_logger("timer")
 BuryAll = Callable[[Sequence[Received]], Awaitable[None]]
 
@@ -46,6 +48,7 @@ class Timer:
         self._channels = channels
         self._dead_events = Inbox(DEAD_INTAKE, prefetch=50)
         self._dead_jobs = Inbox(DEAD_DELIVER, prefetch=50)
+        self._sweeps = 0
         self._stopping = asyncio.Event()
         self.inboxes = [self._dead_events, self._dead_jobs]
 
@@ -96,6 +99,8 @@ class Timer:
             except BrokerAway:
                 _log.info("look.postponed")
             await self._gauge()
+            await self._expire()
+            await self._sweep()
             await self._pause(LOOK_SECONDS)
 
     async def _look(self) -> None:
@@ -129,6 +134,15 @@ class Timer:
             _log.warning("slice.published_again", event_id=message.message_id, lane=lane)
             move = partial(self._publisher.move, exchange="", routing_key=intake_queue(lane), headers={CURSOR: cursor})
             await until_published(partial(move, message))
+
+    async def _expire(self) -> None:
+        while expired := await self._ledger.persist(lambda: deliveries.expire(self._ledger, self._channels, _BATCH)):
+            metrics.timer_work.labels("expired").inc(len(expired))
+            self._announcer.add_ended(expired)
+
+    async def _sweep(self) -> None:
+        part, self._sweeps = self._sweeps % _SWEEPS, self._sweeps + 1
+        await self._ledger.persist(lambda: deliveries.sweep_paces(self._ledger, part, _SWEEPS))
 
     async def _gauge(self) -> None:
         rows = await self._ledger.persist(lambda: deliveries.gauges(self._ledger))

@@ -3,9 +3,9 @@
 WITH verdict AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::bool[],
                          $8::bool[], $9::text[], $10::text[], $11::int[], $12::bool[], $13::text[], $14::text[],
-                         $15::text[])
+                         $15::text[], $16::float8[])
         AS v (id, token, state, reason, detail, delay, gives_back, resends, reference, outcome, duration_ms,
-              suppresses, fingerprint, template_version, provider)
+              suppresses, fingerprint, template_version, provider, rest)
 ), settled AS (
     UPDATE deliveries d
     SET state = CASE WHEN v.state = 'waiting' AND now() + make_interval(secs => v.delay) >= d.expires_at
@@ -31,7 +31,7 @@ WITH verdict AS (
            OR (v.outcome = 'sent' AND d.reason = 'lease_ran_out'
                AND d.state IN ('waiting', 'queued', 'unsure', 'expired', 'dead')))
     RETURNING d.id, d.event_key, d.person_id, d.channel, d.address, d.state, d.attempt, v.reason, v.detail,
-              v.outcome, v.duration_ms, v.suppresses, v.fingerprint, d.template_version, d.provider
+              v.outcome, v.duration_ms, v.suppresses, v.fingerprint, d.template_version, d.provider, v.rest
 ), tried AS (
     INSERT INTO attempts (delivery_id, attempt, outcome, reason, detail, duration_ms)
     SELECT id, attempt, outcome, reason, detail, duration_ms FROM settled WHERE outcome NOT IN ('sent', 'released')
@@ -48,12 +48,18 @@ WITH verdict AS (
     UPDATE addresses a SET suppressed_reason = s.reason, suppressed_at = now()
     FROM settled s
     WHERE s.suppresses AND a.person_id = s.person_id AND a.channel = s.channel AND a.address = s.address
+), rested AS (
+    -- An address that asked for rest gets it from every worker.
+    INSERT INTO paces AS p (key, next_at, tail_at)
+    SELECT hashtextextended(channel || ' ' || address, 0) AS key, now() + make_interval(secs => max(rest)), now()
+    FROM settled WHERE rest > 0 GROUP BY key ORDER BY key
+    ON CONFLICT (key) DO UPDATE SET next_at = greatest(p.next_at, excluded.next_at)
 ), shown AS (
     UPDATE notifications n
     SET title = i.title, body = i.body, link = i.link, action = i.action, trimmings = i.trimmings::jsonb,
         shown_at = now()
-    FROM unnest($16::uuid[], $17::uuid[], $18::text[], $19::text[], $20::text[], $21::text[],
-                $22::text[])
+    FROM unnest($17::uuid[], $18::uuid[], $19::text[], $20::text[], $21::text[], $22::text[],
+                $23::text[])
          AS i (id, notification_id, title, body, link, action, trimmings)
     JOIN settled s ON s.id = i.id AND s.state = 'sent'
     WHERE n.id = i.notification_id

@@ -41,14 +41,16 @@ CREATE UNLOGGED TABLE paces (
     key     bigint PRIMARY KEY,
     next_at timestamptz NOT NULL,
     tail_at timestamptz NOT NULL,
-    wanted  smallint NOT NULL,
-    granted smallint NOT NULL
+    wanted  integer NOT NULL DEFAULT 0,
+    put_off integer NOT NULL DEFAULT 0,
+    granted integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE paces IS 'not logged: what is lost in a crash is asked of the provider again';
 COMMENT ON COLUMN paces.key IS 'a hash of channel and address: what it stands for cannot be read here';
 COMMENT ON COLUMN paces.next_at IS 'when the next message to this address may begin';
 COMMENT ON COLUMN paces.tail_at IS 'the slot behind the last message that was put off';
 COMMENT ON COLUMN paces.wanted IS 'how many messages the newest lease wanted to this address';
+COMMENT ON COLUMN paces.put_off IS 'how many of those had been put off before';
 COMMENT ON COLUMN paces.granted IS 'how many of those it got'
 """
 
