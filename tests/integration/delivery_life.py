@@ -195,11 +195,13 @@ class DeliveryLife(RuleBasedStateMachine):
 
     async def _replay(self, act: Act) -> None:
         letters = await self._ledger.fetch(
-            "SELECT * FROM dead_letters WHERE state = 'open' AND delivery_id = ANY($1::uuid[])", self._picked(act)
+            "SELECT id FROM dead_letters WHERE state = 'open' AND delivery_id = ANY($1::uuid[])", self._picked(act)
         )
-        for letter in letters:
-            replayed = await dead_letters.replay_delivery(self._ledger, letter, "tester", 2)
-            self._lives[letter["delivery_id"]].replays += len(replayed)
+        ids = [letter["id"] for letter in letters]
+        for delivery in await dead_letters.revive_deliveries(
+            self._ledger, ids, attempts=2, channels=["email"], actor="tester", detail=""
+        ):
+            self._lives[delivery["id"]].replays += 1
 
     _verbs: dict[str, Callable[[DeliveryLife, Act], Coroutine[Any, Any, None]]] = {  # noqa: RUF012 - never changed
         "lease": _lease, "send": _send, "settle": _settle, "crash": _crash, "wake": _wake, "lose": _lose,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import asyncpg
 
 OUTAGE, BAD_TEXT, BAD_EVENT = "a1b2c3d4e5f60718", "a1ffee0011223344", "0123456789abcdef"
@@ -16,16 +14,20 @@ SELECT md5('e' || n)::uuid, 'shop', 'e' || n, 'custom.note', now(), 1,
 FROM generate_series(1, $1::int) n
 """
 _PEOPLE = "INSERT INTO people (id, name, changed_at) SELECT 'p' || n, 'P', now() FROM generate_series(1, $1::int) n"
+_ADDRESSES = """
+INSERT INTO addresses (person_id, channel, address)
+SELECT 'p' || n, $2, 'p' || n || '@example.com' FROM generate_series(1, $1::int) n
+"""
 _NOTIFICATIONS = """
 INSERT INTO notifications (id, event_key, person_id, route, category, critical, expires_at)
-SELECT md5('n' || n)::uuid, md5('e' || n)::uuid, 'p' || n, 'user', 'custom', false, now() + interval '1 day'
+SELECT md5('n' || n)::uuid, md5('e' || n)::uuid, 'p' || n, 'envelope', 'custom', false, now() + interval '1 day'
 FROM generate_series(1, $1::int) n
 """
 _DELIVERIES = """
 INSERT INTO deliveries (id, notification_id, event_key, person_id, channel, address, lane, state, reason, attempt,
                         attempt_limit, on_unsure, expires_at, finished_at)
-SELECT md5('d' || n)::uuid, md5('n' || n)::uuid, md5('e' || n)::uuid, 'p' || n, $2, 'p' || n, 'normal', 'dead',
-       'provider_error', 8, 8, 'resend', now() + interval '1 day', now()
+SELECT md5('d' || n)::uuid, md5('n' || n)::uuid, md5('e' || n)::uuid, 'p' || n, $2, 'p' || n || '@example.com',
+       'normal', 'dead', 'provider_error', 8, 8, 'resend', now() + interval '1 day', now()
 FROM generate_series(1, $1::int) n
 """
 _LETTERS = """
@@ -50,6 +52,7 @@ FROM generate_series(1, $1::int) n
 async def fill(database: asyncpg.Connection[asyncpg.Record], number: int, channel: str = "inbox") -> None:
     """Add so many dead deliveries, each of an event and a person of its own; every hundredth died of a bad text."""
     await database.execute(_PEOPLE, number)
+    await database.execute(_ADDRESSES, number, channel)
     await database.execute(_EVENTS, number)
     await database.execute(_NOTIFICATIONS, number)
     await database.execute(_DELIVERIES, number, channel)
@@ -59,10 +62,3 @@ async def fill(database: asyncpg.Connection[asyncpg.Record], number: int, channe
 async def fill_events(database: asyncpg.Connection[asyncpg.Record], number: int) -> None:
     """Add so many events that were rejected; each would be accepted now."""
     await database.execute(_EVENT_LETTERS, number, BAD_EVENT)
-
-
-async def letter_of(database: asyncpg.Connection[asyncpg.Record], delivery: int) -> UUID:
-    """Answer the letter of the delivery with this number."""
-    found = await database.fetchval("SELECT md5('l' || $1::int)::uuid", delivery)
-    assert isinstance(found, UUID)
-    return found

@@ -6,7 +6,7 @@ import getpass
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import uuid4
 
@@ -21,6 +21,7 @@ from worker.broker.consumer import ORIGINAL_KEY
 from worker.core.dead_letter import CODE, REMEDY
 from worker.ledger.connection import Ledger, statement
 
+NOW = datetime(2026, 5, 4, tzinfo=UTC)
 FAILED = PaymentFailed(user_id="ani", payment_id="p1", amount=Decimal(150000), currency="IDR", reason="expired")
 
 
@@ -177,8 +178,11 @@ async def test_no_question_reads_a_whole_table(database_url: str) -> None:
     some_id = uuid4()
     for name, *arguments in (
         ("event_find", "e", "", 20), ("event_counts", some_id), ("event_deliveries", some_id, 10),
-        ("attempts_of", [some_id]), ("delivery_find", some_id), ("dead_of_event", "e", 20), ("dead_list", 10),
-        ("dead_find", "abcdef"), ("dead_history", some_id), ("person_find", "ani"), ("backlog",),
+        ("attempts_of", [some_id]), ("delivery_find", some_id), ("dead_of_event", "e", 20),
+        ("dead_list", "", "", "", "", NOW, 10), ("dead_tally", "", "", "", "", NOW), ("dead_group_find", "ab"),
+        ("dead_page", "", "", "", "", NOW, NOW, some_id, 10, 1000), ("dead_groups", False, 10),
+        ("dead_find", "abcdef"), ("dead_history", some_id), ("dead_fates", [some_id]),
+        ("person_find", "ani"), ("backlog",),
     ):  # fmt: skip
         plan = "\n".join(row[0] for row in await ledger.fetch(f"EXPLAIN {statement(name)}", *arguments))
 
@@ -318,10 +322,11 @@ async def test_a_dropped_letter_is_closed_and_says_who_and_why(office: Office) -
     letter = await office.bury(b"{}", "order.shipped")
 
     dropped = await office.ask("dead", "drop", letter[:8], "--reason", "a test of the shop")
-    again = await office.ask("dead", "drop", letter[:8])
+    again = await office.ask("dead", "drop", letter[:8], "--reason", "once more")
+    unexplained = await office.ask("dead", "drop", letter[:8], "--reason", " ")
 
     assert (dropped.code, dropped.out) == (0, f"{letter[:8]} dropped\n")
-    assert again.code == 1
+    assert (again.code, unexplained.code) == (1, 2)
     assert "is dropped already" in again.err
     assert await office.history(letter) == [(getpass.getuser(), "dead_letter.dropped", "a test of the shop")]
     assert json.loads((await office.ask("dead", "list", "--json")).out) == []
@@ -336,7 +341,7 @@ async def test_a_job_that_cannot_be_read_can_only_be_dropped(office: Office) -> 
 
     replayed = await office.ask("dead", "replay", letter)
     shown = await office.ask("dead", "show", letter)
-    dropped = await office.ask("dead", "drop", letter)
+    dropped = await office.ask("dead", "drop", letter, "--reason", "ours")
 
     assert (replayed.code, dropped.code) == (1, 0)
     assert "drop it" in replayed.err
@@ -349,7 +354,8 @@ async def test_an_id_that_names_no_letter_is_an_error(database_url: str) -> None
     for command, given in (
         ("show", "abc"), ("replay", "no-such-letter"), ("drop", "ffffffff"), ("show", "%%%%%%"), ("drop", "--"),
     ):  # fmt: skip
-        answer = await kabar(environment, "dead", command, "--", given)
+        why = ["--reason", "x"] if command == "drop" else []
+        answer = await kabar(environment, "dead", command, *why, "--", given)
 
         assert answer.code == 2
         assert len(answer.err.strip().splitlines()) == 1, answer.err
@@ -378,7 +384,7 @@ async def test_an_ambiguous_id_is_an_error_and_nothing_is_done(office: Office) -
             "abcdef00-0000-0000-0000-00000000000", end,
         )  # fmt: skip
 
-    answer = await office.ask("dead", "drop", letter, "abcdef")
+    answer = await office.ask("dead", "drop", letter, "abcdef", "--reason", "x")
 
     assert answer.code == 2
     assert "several" in answer.err

@@ -567,10 +567,15 @@ async def test_a_replay_gives_a_dead_delivery_a_new_budget_once(ledger: Ledger) 
     await deliveries.settle(ledger, [dead], [])
     (letter,) = await ledger.fetch("SELECT * FROM dead_letters")
 
-    first = await dead_letters.replay_delivery(ledger, letter, "me", 5)
-    second = await dead_letters.replay_delivery(ledger, letter, "me", 5)
+    first, second = [
+        await dead_letters.revive_deliveries(
+            ledger, [letter["id"]], attempts=5, channels=["email"], actor="me", detail=""
+        )
+        for _ in range(2)
+    ]
 
-    assert (first, second) == ([Ready(leased.id, "email", Lane.NORMAL)], [])
+    assert [(one["letter_id"], one["id"], one["lane"]) for one in first] == [(letter["id"], leased.id, "normal")]
+    assert second == []
     assert (await row(ledger, leased.id))["attempt_limit"] == 6
     assert [one["action"] for one in await dead_letters.history(ledger, letter["id"])] == ["dead_letter.replayed"]
 

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(help="Dead letters: events and deliveries that need a human.", no_args_is_help=True)
-Ids = Annotated[list[str], typer.Argument(help="letters, by the beginning of their ids (6 characters or more)")]
+
+OneId = Annotated[str, typer.Argument(help="the letter, by the beginning of its id", metavar="ID")]
+Ids = Annotated[list[str] | None, typer.Argument(help="letters, by the beginning of their ids (6 characters or more)")]
+Group = Annotated[
+    str, typer.Option("--group", metavar="FINGERPRINT", help="the open letters of a group, by its beginning")
+]
+Reason = Annotated[str, typer.Option("--reason", help="only open letters that died of this")]
+Type = Annotated[str, typer.Option("--type", metavar="EVENT_TYPE", help="only open letters of this event type")]
+Channel = Annotated[str, typer.Option("--channel", help="only open letters of this channel")]
+Since = Annotated[str, typer.Option("--since", help="only what died since: 30m, 2h, 7d ago, or a date or time")]
+First = Annotated[int, typer.Option("--first", min=0, metavar="N", help="only the oldest N of them; 0 is all")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON document")]
+# Each command imports only what it needs: the help of all of them must be there at once.
 
 
 @app.command("groups")
@@ -15,10 +27,10 @@ def list_groups(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="the most pressing so many")] = 50,
     *,
     with_closed: Annotated[bool, typer.Option("--all", help="also groups in which nothing is open")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List what is wrong: letters of one trouble are one group, and can be replayed or dropped together."""
-    from worker.commands.dead_view import print_groups  # noqa: PLC0415 - each command loads only what it needs
+    from worker.commands.dead_view import print_groups  # noqa: PLC0415
     from worker.commands.screen import print_json  # noqa: PLC0415
     from worker.commands.session import open_ledger, run_command  # noqa: PLC0415
     from worker.ledger.connection import Record  # noqa: PLC0415
@@ -38,21 +50,29 @@ def list_groups(
 
 @app.command("list")
 def list_letters(
+    group: Group = "",
+    reason: Reason = "",
+    event_type: Type = "",
+    channel: Channel = "",
+    since: Since = "",
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="the newest so many")] = 50,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the open letters, newest first."""
-    from worker.commands.dead_view import print_list  # noqa: PLC0415 - each command loads only what it needs
+    from worker.commands.dead_choice import Choice, to_filter  # noqa: PLC0415
+    from worker.commands.dead_view import print_list  # noqa: PLC0415
     from worker.commands.screen import print_json  # noqa: PLC0415
     from worker.commands.session import open_ledger, run_command  # noqa: PLC0415
     from worker.ledger.connection import Record  # noqa: PLC0415
     from worker.ledger.dead_letters import list_open  # noqa: PLC0415
     from worker.settings import load_settings  # noqa: PLC0415
 
+    choice = Choice(group=group, reason=reason, event_type=event_type, channel=channel, since=since)
+
     async def find() -> list[Record]:
         async with open_ledger(load_settings()) as ledger:
-            return await list_open(ledger, limit)
+            return await list_open(ledger, limit, await to_filter(ledger, choice))
 
     letters = run_command(find())
     if as_json:
@@ -63,7 +83,7 @@ def list_letters(
 
 @app.command("show")
 def show_letter(
-    letter_id: Annotated[str, typer.Argument(help="the letter, by the beginning of its id", metavar="ID")],
+    letter_id: OneId,
     *,
     full: Annotated[bool, typer.Option("--full", help="print all of a long body")] = False,
 ) -> None:
@@ -80,20 +100,52 @@ def show_letter(
 
 
 @app.command("replay")
-def replay_letters(ids: Ids) -> None:
-    """Send letters again, with a new attempt budget. One that fails again is open again."""
-    from worker.commands.dead_work import replay  # noqa: PLC0415
+def replay_letters(
+    ids: Ids = None,
+    group: Group = "",
+    reason: Reason = "",
+    event_type: Type = "",
+    channel: Channel = "",
+    since: Since = "",
+    first: First = 0,
+    rate: Annotated[str, typer.Option(metavar="N/s", help="letters a second; else as fast as it goes")] = "",
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done")] = False,
+) -> None:
+    """Send letters again, with a new attempt budget. One that fails again is open again.
+
+    Never sends a delivery that is not dead any more. A replay that was
+    interrupted can be run again: nothing is sent twice by that.
+    """
+    from worker.commands.dead_choice import Choice, parse_rate  # noqa: PLC0415
+    from worker.commands.dead_replay import foresee, replay  # noqa: PLC0415
     from worker.commands.session import run_command  # noqa: PLC0415
     from worker.settings import load_settings  # noqa: PLC0415
 
-    raise typer.Exit(run_command(replay(load_settings(), ids)))
+    choice = Choice(ids or (), group, reason, event_type, channel, since, first)
+    choice.check()
+    speed = parse_rate(rate)
+    raise typer.Exit(
+        run_command(foresee(load_settings(), choice) if dry_run else replay(load_settings(), choice, speed))
+    )
 
 
 @app.command("drop")
-def drop_letters(ids: Ids, reason: Annotated[str, typer.Option(help="why; kept in the audit")] = "") -> None:
+def drop_letters(
+    reason: Annotated[str, typer.Option(help="why; kept in the audit")],
+    ids: Ids = None,
+    group: Group = "",
+    event_type: Type = "",
+    channel: Channel = "",
+    since: Since = "",
+    first: First = 0,
+) -> None:
     """Close letters for good. They stay in the ledger, with who dropped them and why."""
-    from worker.commands.dead_work import drop  # noqa: PLC0415
+    from worker.commands.dead_choice import Choice  # noqa: PLC0415
+    from worker.commands.dead_drop import drop  # noqa: PLC0415
     from worker.commands.session import run_command  # noqa: PLC0415
     from worker.settings import load_settings  # noqa: PLC0415
 
-    raise typer.Exit(run_command(drop(load_settings(), ids, reason)))
+    choice = Choice(ids or (), group, "", event_type, channel, since, first)
+    choice.check()
+    raise typer.Exit(run_command(drop(load_settings(), choice, reason)))

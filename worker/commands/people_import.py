@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -12,9 +11,8 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from worker.commands.news import News
 from worker.commands.people_file import BadLine, Entry, read_people
 from worker.commands.session import open_ledger
 from worker.ledger.connection import Ledger, is_refusal
@@ -23,7 +21,6 @@ from worker.settings import Settings
 
 BATCH = 500
 _BATCH_BYTES = 4 * 1024 * 1024
-_LINES_BETWEEN_NEWS = 100_000
 
 
 async def import_from(stream: BinaryIO, settings: Settings | None) -> int:
@@ -33,7 +30,7 @@ async def import_from(stream: BinaryIO, settings: Settings | None) -> int:
     """
     count = _Count()
     began_at = datetime.now(UTC)
-    news = _News(stream)
+    news = News("importing", "lines read", total=_size_of(stream))
     try:
         async with AsyncExitStack() as stack:
             ledger = await stack.enter_async_context(open_ledger(settings)) if settings else None
@@ -41,7 +38,7 @@ async def import_from(stream: BinaryIO, settings: Settings | None) -> int:
                 for batch in _batches(news, stream, count):
                     result = await _apply(ledger, batch, began_at) if ledger else _Result()
                     for bad in result.refused:
-                        news.complain(bad)
+                        news.complain(_told(bad))
                     count.add(batch, result)
     finally:
         typer.echo(count.told(is_dry=settings is None))
@@ -104,55 +101,11 @@ class _Count:
         return f"; {' and '.join(parts)} left aside: what is known is newer" if parts else ""
 
 
-class _News:
-    """A bar on a terminal, else a line now and then. Goes to standard error, as bad lines do."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._lines = 0
-        self._bar = _bar() if sys.stderr.isatty() else None
-        self._task = self._bar.add_task("importing", total=_size_of(stream), lines=0) if self._bar else None
-
-    def __enter__(self) -> None:
-        if self._bar:
-            self._bar.start()
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def advance(self, size: int) -> None:
-        """Note one more line, of this many bytes."""
-        self._lines += 1
-        if self._bar and self._task is not None:
-            self._bar.update(self._task, advance=size, lines=f"{self._lines:,}")
-        elif self._lines % _LINES_BETWEEN_NEWS == 0:
-            typer.echo(f"{self._lines:,} lines read", err=True)
-
-    def complain(self, bad: BadLine) -> None:
-        """Tell of a bad line, above the bar."""
-        text = f"line {bad.line}: {bad.reason}"
-        if self._bar:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:
-            typer.echo(text, err=True)
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[lines]} lines"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-
-
 def _size_of(stream: BinaryIO) -> int | None:
     return os.fstat(stream.fileno()).st_size or None
 
 
-def _batches(news: _News, stream: BinaryIO, count: _Count) -> Iterator[list[Entry]]:
+def _batches(news: News, stream: BinaryIO, count: _Count) -> Iterator[list[Entry]]:
     """Gather good lines; a batch is bounded in number and in bytes."""
     batch: list[Entry] = []
     size = 0
@@ -160,7 +113,7 @@ def _batches(news: _News, stream: BinaryIO, count: _Count) -> Iterator[list[Entr
         news.advance(one.size)
         if isinstance(one, BadLine):
             count.bad += 1
-            news.complain(one)
+            news.complain(_told(one))
             continue
         batch.append(one)
         size += one.size
@@ -169,6 +122,10 @@ def _batches(news: _News, stream: BinaryIO, count: _Count) -> Iterator[list[Entr
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _told(bad: BadLine) -> str:
+    return f"line {bad.line}: {bad.reason}"
 
 
 async def _apply(ledger: Ledger, entries: Sequence[Entry], at: datetime) -> _Result:

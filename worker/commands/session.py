@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
@@ -23,6 +24,14 @@ def run_command(work: Coroutine[object, object, T]) -> T:
     """Run a command to its end. What it prints is all that is printed: there is no log."""
     log.configure("critical", "json")
     return asyncio.run(work)
+
+
+def operator() -> str:
+    """Answer who works here, for the audit."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 @asynccontextmanager

@@ -10,9 +10,8 @@ import typer
 
 from schemas.catalogue import Catalogue, EventInfo
 from worker.bootstrap import build_catalogue, build_editions
-from worker.commands.dead_work import operator
 from worker.commands.screen import moment, screen, table
-from worker.commands.session import open_ledger
+from worker.commands.session import open_ledger, operator
 from worker.core.editions import Editions, Place, Published, place_of
 from worker.core.example import longest_data, plausible_data
 from worker.core.text_source import Source

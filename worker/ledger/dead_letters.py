@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from schemas.catalogue import Lane
 from worker.core.dead_letter import DeadLetter
-from worker.ledger.connection import Connection, Ledger, Record, statement
-from worker.ledger.intake import Ready
+from worker.ledger.connection import Ledger, Record, statement
+
+_PAGE_BYTES = 8 * 1024 * 1024
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which open letters are meant; what is '' may be any. `since`: when they arrived, or arrived again."""
+
+    fingerprint: str = ""
+    reason: str = ""
+    event_type: str = ""
+    channel: str = ""
+    since: datetime = _LONG_AGO
+
+
+class Tally(NamedTuple):
+    """How many letters a filter has, and the database's time at which it had them."""
+
+    letters: int
+    at: datetime
 
 
 async def bury(ledger: Ledger, letters: Sequence[DeadLetter], kind: str) -> None:
@@ -29,14 +50,38 @@ async def count_open(ledger: Ledger) -> int:
     return int(row["letters"])
 
 
-async def list_open(ledger: Ledger, limit: int) -> list[Record]:
-    """Answer the newest open letters, without their bodies."""
-    return await ledger.fetch(statement("dead_list"), limit)
-
-
 async def groups(ledger: Ledger, limit: int, *, with_closed: bool) -> list[Record]:
     """Answer the troubles behind the letters, the most pressing first; those with nothing open only if asked for."""
     return await ledger.fetch(statement("dead_groups"), with_closed, limit)
+
+
+async def find_groups(ledger: Ledger, prefix: str) -> list[str]:
+    """Answer the fingerprints that begin so; of several the first and the last, so that a doubt can be seen."""
+    (row,) = await ledger.fetch(statement("dead_group_find"), prefix)
+    return sorted({row["first"], row["last"]} - {None})
+
+
+async def list_open(ledger: Ledger, limit: int, wanted: Filter | None = None) -> list[Record]:
+    """Answer the newest open letters, without their bodies."""
+    return await ledger.fetch(statement("dead_list"), *_columns(wanted or Filter()), limit)
+
+
+async def tally(ledger: Ledger, wanted: Filter) -> Tally:
+    """Count open letters."""
+    (row,) = await ledger.fetch(statement("dead_tally"), *_columns(wanted))
+    return Tally(row["letters"], row["at"])
+
+
+async def pages(ledger: Ledger, wanted: Filter, *, until: datetime, size: int) -> AsyncIterator[list[Record]]:
+    """Answer open letters whole, oldest first, each once, at most `size` and some megabytes at a time.
+
+    What arrives or arrives again after `until` is not among them, so whoever replays them comes to an end.
+    """
+    before, behind = wanted.since, UUID(int=0)
+    filters = _columns(wanted)[:-1]
+    while page := await ledger.fetch(statement("dead_page"), *filters, until, before, behind, size, _PAGE_BYTES):
+        yield page
+        before, behind = page[-1]["created_at"], page[-1]["id"]
 
 
 async def find(ledger: Ledger, prefix: str) -> list[Record]:
@@ -49,28 +94,42 @@ async def history(ledger: Ledger, letter_id: UUID) -> list[Record]:
     return await ledger.fetch(statement("dead_history"), letter_id)
 
 
-async def replay_delivery(ledger: Ledger, letter: Record, actor: str, attempts: int) -> list[Ready]:
-    """Give a dead delivery a new attempt budget and make it ready.
-
-    Empty, and nothing changed: the delivery is not dead any more, or has expired.
-    """
-
-    async def work(connection: Connection) -> list[Ready]:
-        rows = await connection.fetch(statement("dead_replay_delivery"), letter["delivery_id"], attempts)
-        if rows:
-            closing = _resolving(letter, "replayed", actor, f"{attempts} more attempts")
-            await connection.fetch(statement("dead_resolve"), *closing)
-        return [Ready(row["id"], row["channel"], Lane(row["lane"])) for row in rows]
-
-    return await ledger.transact(work)
-
-
-async def resolve(
-    ledger: Ledger, letter: Record, state: Literal["replayed", "dropped"], actor: str, detail: str
+async def revive_deliveries(
+    ledger: Ledger, letters: Sequence[UUID], *, attempts: int, channels: Sequence[str], actor: str, detail: str
 ) -> list[Record]:
-    """Close a letter and say so in the audit. Empty: it has arrived again since it was read, and stays open."""
-    return await ledger.fetch(statement("dead_resolve"), *_resolving(letter, state, actor, detail))
+    """Give dead deliveries a new attempt budget and make them ready; answers those that are, with their letters.
+
+    What is missing is not dead any more, has expired, or is of no channel among `channels`: `fates` tells.
+    """
+    return await ledger.fetch(statement("dead_replay"), letters, attempts, channels, actor, detail)
 
 
-def _resolving(letter: Record, state: str, actor: str, detail: str) -> tuple[object, ...]:
-    return letter["id"], state, actor, detail, letter["arrivals"]
+async def fates(ledger: Ledger, letters: Sequence[UUID]) -> dict[UUID, Record]:
+    """Answer what the deliveries of letters are now (`channel`, `state`, `is_late`), by the letters' ids."""
+    return {row["letter_id"]: row for row in await ledger.fetch(statement("dead_fates"), letters)}
+
+
+async def close_published(ledger: Ledger, published: Sequence[tuple[Record, str]], actor: str) -> set[UUID]:
+    """Close the letters of events that were published again, each with a detail for the audit; answers the closed.
+
+    What is missing has arrived again since it was read, and stays open.
+    """
+    letters = [letter for letter, _ in published]
+    details = [detail for _, detail in published]
+    return await _closed(ledger, "dead_published", letters, actor, details)
+
+
+async def drop(ledger: Ledger, letters: Sequence[Record], actor: str, reason: str) -> set[UUID]:
+    """Close letters for good; answers those that were open, and have not arrived again since they were read."""
+    return await _closed(ledger, "dead_drop", letters, actor, reason)
+
+
+async def _closed(
+    ledger: Ledger, name: str, letters: Sequence[Record], actor: str, detail: str | Sequence[str]
+) -> set[UUID]:
+    ids, arrivals = [one["id"] for one in letters], [one["arrivals"] for one in letters]
+    return {row["id"] for row in await ledger.fetch(statement(name), ids, arrivals, actor, detail)}
+
+
+def _columns(wanted: Filter) -> tuple[str, str, str, str, datetime]:
+    return wanted.fingerprint, wanted.reason, wanted.event_type, wanted.channel, wanted.since
