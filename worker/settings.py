@@ -24,7 +24,7 @@ _LONGEST_NAME = 60
 _WEB_LINK = re.compile(
     r"https?://[\w.:\[\]-]+(?:[/?#](?:[!#-;=?-\[\]_a-z~]|\{person\}|\{delivery\}){0,400})?", re.ASCII
 )
-TOOLING = frozenset({"KABAR_CACHE", "KABAR_HOME", "KABAR_PG_BIN", "KABAR_REQUIRE_RABBITMQ"})
+TOOLING = frozenset({"KABAR_CACHE", "KABAR_HOME", "KABAR_PG_BIN", "KABAR_REQUIRE_PROMTOOL", "KABAR_REQUIRE_RABBITMQ"})
 """Variables of the development commands: no settings of a worker, and no mistakes either."""
 
 BRAND = ("brand_name", "brand_logo_url", "brand_colour", "settings_url")

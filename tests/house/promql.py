@@ -17,8 +17,8 @@ from worker import metrics
 from worker.dev.generate import labels_of
 
 FUNCTIONS = {
-    "absent", "avg", "changes", "delta", "deriv", "histogram_quantile", "increase", "max", "min", "min_over_time",
-    "rate", "sum", "time",
+    "absent", "avg", "changes", "delta", "deriv", "histogram_quantile", "increase", "label_replace", "max", "min",
+    "min_over_time", "rate", "sum", "time",
 }  # fmt: skip
 WORDS = {"and", "or", "unless"}
 OF_THE_SCRAPE = frozenset({"instance", "job"})
