@@ -104,6 +104,7 @@ class Courier:
         self._lanes = {lane: _Lane(Inbox(deliver_queue(channel.name, lane), JOB_PREFETCH)) for lane in Lane}
         self._window = max(WINDOW, 2 * channel.abilities.concurrency)
         self._in_flight = 0
+        metrics.in_flight.labels(channel.name).set_function(lambda: self._in_flight)
         self._changed = asyncio.Event()
         providers.on_change(self._changed.set)
         self._to_send: dict[Lane, deque[_Ready]] = {lane: deque() for lane in Lane}
@@ -185,7 +186,6 @@ class Courier:
         with metrics.Timed("render", len(leased)):
             for one in leased:
                 self._render(one, editions, lane, begin_by)
-        metrics.in_flight.labels(self._channel.name).set(self._in_flight)
 
     async def _texts_for(self, leased: Sequence[Leased]) -> Editions:
         """Have every text at hand before rendering. Waits only for what was published just now or long ago."""

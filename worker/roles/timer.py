@@ -20,7 +20,7 @@ from schemas.status import CONTENT_TYPE, letter_batch
 from worker import metrics
 from worker.broker.consumer import Inbox, Received, ack
 from worker.broker.publisher import Publisher, until_published
-from worker.broker.topology import DEAD_DELIVER, DEAD_INTAKE, deliver_queue, intake_queue
+from worker.broker.topology import DEAD_DELIVER, DEAD_INTAKE, SUSPECT, deliver_queue, intake_queue
 from worker.core.dead_letter import CODE, DeadLetter, read_dead
 from worker.core.message import CURSOR, RawMessage
 from worker.errors import BrokerAway
@@ -108,7 +108,7 @@ class Timer:
         for lane in Lane:
             if await self._depth(intake_queue(lane)) == 0:
                 await self._heal_fan_outs(lane)
-        for queue in (DEAD_INTAKE, DEAD_DELIVER):
+        for queue in (SUSPECT, DEAD_INTAKE, DEAD_DELIVER):
             await self._depth(queue)
         for channel in self._channels:
             for lane in Lane:
