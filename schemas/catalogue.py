@@ -82,6 +82,8 @@ class EventInfo:
     expires: timedelta
     version: int
     routes: tuple[Route, ...]
+    retention: timedelta | None
+    """How long its events are kept, with all that came of them; None: as long as KABAR_RETENTION_DAYS says."""
     model: builtins.type[EventData]
 
     @property
@@ -118,6 +120,7 @@ class EventData(BaseModel):
         critical: bool = False,
         expires: timedelta = DEFAULT_EXPIRY,
         version: int = 1,
+        retention: timedelta | None = None,
     ) -> None:
         super().__init_subclass__()
 
@@ -125,7 +128,8 @@ class EventData(BaseModel):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         if "type" not in kwargs:
             return  # a shared base, not an event
-        facts: dict[str, Any] = {"routes": (), "critical": False, "expires": DEFAULT_EXPIRY, "version": 1} | kwargs
+        defaults = {"routes": (), "critical": False, "expires": DEFAULT_EXPIRY, "version": 1, "retention": None}
+        facts: dict[str, Any] = defaults | kwargs
         cls.info = EventInfo(model=cls, **facts)
         clash = RESERVED_FIELDS & cls.model_fields.keys()
         if clash:

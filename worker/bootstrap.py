@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
 from itertools import chain
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from worker.roles.announcer import Announcer
 from worker.roles.courier import Courier, inboxes_of
 from worker.roles.intake import Intake
 from worker.roles.providers import providers_of
+from worker.roles.retention import Retention
 from worker.roles.settler import Settler
 from worker.roles.text_watch import TextWatch
 from worker.roles.timer import Timer
@@ -185,6 +187,9 @@ class Process:
         self._timer = (
             Timer(self.ledger, self._publisher, self._announcer, tuple(self._channels)) if "timer" in roles else None
         )
+        self._retention = (
+            Retention(self.ledger, catalogue, timedelta(days=settings.retention_days)) if "timer" in roles else None
+        )
         self._couriers: list[Courier] = []
         if "courier" in roles:
             self._couriers = [
@@ -253,9 +258,11 @@ class Process:
         finally:
             await self._close()
 
-    def _working_roles(self) -> list[Intake | Timer | Courier | TextWatch]:
+    def _working_roles(self) -> list[Intake | Timer | Retention | Courier | TextWatch]:
         watch = self._texts if self._intake or self._couriers else None
-        return [role for role in (self._intake, self._timer, *self._couriers, watch) if role is not None]
+        return [
+            role for role in (self._intake, self._timer, self._retention, *self._couriers, watch) if role is not None
+        ]
 
     async def _say_ready(self) -> None:
         await self.ledger.persist(lambda: self.ledger.fetch("SELECT 1"))
@@ -269,8 +276,9 @@ class Process:
         self._draining = True
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
         await self._consumer.stop()
-        for role in (*self._couriers, *([self._timer] if self._timer else ()), self._texts):
-            role.stop()
+        for role in (*self._couriers, self._timer, self._retention, self._texts):
+            if role is not None:
+                role.stop()
         left = deadline - asyncio.get_running_loop().time()
         _, late = await asyncio.wait(work, timeout=left) if work else (set(), set())
         self._settler.stop()

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     channels: Channels = Field(
         ("inbox",), min_length=1, description="the channels this deployment delivers on: inbox, email, telegram, slack"
     )
+    retention_days: int = Field(
+        30, ge=1, le=3650, description="how long events and what came of them are kept, where their type does not say"
+    )
     attempt_limit: int = Field(8, ge=1, le=50, description="how often one delivery is tried before it is dead")
     on_unsure: Policies = Field(
         {}, description="what to do when nobody knows whether a message went out, per channel: slack=resend,email=hold"

@@ -34,7 +34,7 @@ _SAMPLES: Final = "schemas/samples"
 _VHOST: Final = "/"
 _GROUPS: Final = {
     "Services": ("amqp_url", "database_url", "database_connections"),
-    "Deliveries": ("channels", "attempt_limit", "on_unsure"),
+    "Deliveries": ("channels", "attempt_limit", "retention_days", "on_unsure"),
     "E-mail": ("smtp_", "email_", "brand_", "settings_url"),
     "Telegram": ("telegram_",),
     "Slack": ("slack_",),
