@@ -99,6 +99,9 @@ def test_a_runbook_belongs_to_the_alerts_it_names(page: str) -> None:
     assert set(re.findall(r"`(Kabar\w+)`", lines[2])) == linking
     assert [line for line in lines if line.startswith("#")][1:] == ["## Symptom", "## Check", "## Do", "## Verify"]
     assert len(lines) <= LONGEST_PAGE
+    assert [line for line in lines if line.replace("```", "").count("`") % 2] == [], (
+        "a command that is broken over lines cannot be copied"
+    )
     assert all((CHECKOUT / "docs/runbooks" / link).exists() for link in re.findall(r"\]\(([^)]+)\)", RUNBOOKS[page]))
 
 
