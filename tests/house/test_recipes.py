@@ -133,6 +133,58 @@ async def test_the_recipe_for_the_shell_publishes_an_event(broker: DevelopmentBr
     assert_cloud_event(message, printed)
 
 
+GO_PACKAGES = Path("/usr/share/gocode")  # where Debian's golang-github-rabbitmq-amqp091-go-dev has it
+PHP_LIBRARY = Path("/usr/share/php/PhpAmqpLib/autoload.php")  # Debian's php-amqplib
+
+
+@pytest.fixture(scope="session")
+def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe for Go, compiled."""
+    library = GO_PACKAGES / "src/github.com/rabbitmq/amqp091-go"
+    if not shutil.which("go") or not library.is_dir():
+        pytest.skip("no Go: apt install golang-go golang-github-rabbitmq-amqp091-go-dev to run the recipe for it")
+    if "WaitContext" in recipe("go") and "WaitContext" not in (library / "confirms.go").read_text():
+        pytest.skip("Debian's amqp091-go is older than the recipe: it has no WaitContext")
+    folder = tmp_path_factory.mktemp("go")
+    (folder / "publish.go").write_text(recipe("go"))
+    environment = {**os.environ, "GO111MODULE": "off", "GOPATH": str(GO_PACKAGES), "GOCACHE": str(folder / "cache")}
+    build = ["go", "build", "-o", "publish", "publish.go"]
+    done = subprocess.run(build, cwd=folder, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "publish"
+
+
+async def test_the_recipe_for_go_publishes_an_event(broker: DevelopmentBroker, go_program: Path) -> None:
+    """Somebody who pastes the recipe for Go has published an event that Kabar understands, or is told why not."""
+    code, _, complaint = await run([str(go_program)], go_program.parent, AMQP_URL=f"{broker.url}%2F")
+    message, printed = await heard(broker, [str(go_program)], go_program.parent)
+
+    assert code != 0
+    assert "start Kabar once" in complaint
+    assert_plain_event(message, printed)
+
+
+@pytest.fixture
+def php_folder(tmp_path: Path) -> Path:
+    """A folder with the recipe for PHP and its one dependency."""
+    if not shutil.which("php") or not PHP_LIBRARY.is_file():
+        pytest.skip("no PHP: apt install php-cli php-amqplib to run the recipe for it")
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "vendor/autoload.php").write_text(f"<?php require '{PHP_LIBRARY}';")
+    (tmp_path / "publish.php").write_text(recipe("php"))
+    return tmp_path
+
+
+async def test_the_recipe_for_php_publishes_an_event(broker: DevelopmentBroker, php_folder: Path) -> None:
+    """Somebody who pastes the recipe for PHP has published an event that Kabar understands, or is told why not."""
+    code, _, complaint = await run(["php", "publish.php"], php_folder, AMQP_URL=f"{broker.url}%2F")
+    message, printed = await heard(broker, ["php", "publish.php"], php_folder)
+
+    assert code != 0
+    assert "start Kabar once" in complaint
+    assert_plain_event(message, printed)
+
+
 @pytest.mark.parametrize("language", ["sh", "python", "js", "go", "php"])
 def test_each_recipe_fits_on_a_screen(language: str) -> None:
     """A first event takes at most thirty lines in any language."""
