@@ -9,12 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import aio_pika
 import asyncpg
+from pydantic import SecretStr
 
 from schemas.events.billing import PaymentFailed
 from schemas.events.directory import PersonChanged
 from schemas.producer import Producer
 from tests.acceptance.world import PATIENCE_SECONDS, a_simulator, a_world, settings_for
 from tests.processes import worker
+from tests.proxy import proxy
 from worker.metrics import REGISTRY
 
 MAIL = {"email": ["ani@example.com"]}
@@ -57,6 +59,40 @@ async def test_processes_share_the_work_and_drain_without_loss(database_url: str
         assert await count(ledger, "SELECT max(attempt) FROM deliveries WHERE channel = 'email'") == 1
         assert await count(ledger, "SELECT count(*) FROM attempts WHERE outcome <> 'released'") == 0
         assert await count(ledger, "SELECT count(*) FROM events") == events + 1
+
+
+async def test_a_drain_while_the_database_hangs_ends_in_time_and_gives_everything_back(
+    database_url: str, rabbitmq_url: str
+) -> None:
+    """A worker whose database says nothing any more ends within 25 s; others send its work once, as a first attempt."""
+    events = 40
+    async with a_simulator() as simulator, AsyncExitStack() as stack:
+        settings = settings_for(simulator, database_url, rabbitmq_url, channels=("email",))
+        ledger = await stack.enter_async_context(_connected(database_url))
+        wire = await stack.enter_async_context(proxy(database_url))
+        producer = await stack.enter_async_context(Producer(rabbitmq_url, source="shop"))
+        await stack.enter_async_context(worker(settings, "intake"))
+        await producer.publish(PersonChanged(person_id="ani", addresses=MAIL))
+        await until(ledger, "SELECT count(*) FROM people", 1)
+        hung = settings.model_copy(update={"database_url": SecretStr(wire.url)})
+        async with worker(hung, "intake", "courier") as draining:
+            wire.fall_silent()
+            await asyncio.gather(*(producer.publish(failed(number)) for number in range(events)))
+            await until(ledger, "SELECT count(*) FROM deliveries WHERE state = 'queued'", 1)
+            began = asyncio.get_running_loop().time()
+            draining.terminate()
+            await asyncio.wait_for(draining.process.wait(), 30)
+            took = asyncio.get_running_loop().time() - began
+        await wire.cut()
+        assert simulator.arrived("email") == []
+        await stack.enter_async_context(worker(settings, "courier", "timer"))
+        await until(ledger, "SELECT count(*) FROM deliveries WHERE state = 'sent'", events)
+
+        assert took <= 25
+        assert len(simulator.arrived("email")) == events
+        assert await count(ledger, "SELECT max(attempt) FROM deliveries") == 1
+        assert await count(ledger, "SELECT count(*) FROM attempts") == 0
+        assert await count(ledger, "SELECT count(*) FROM dead_letters") == 0
 
 
 async def test_the_same_ids_on_two_intakes_at_once_notify_once(database_url: str, rabbitmq_url: str) -> None:
