@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import aio_pika
 import asyncpg
+import pytest
 from pydantic import SecretStr
 
 from schemas.events.billing import PaymentFailed
 from schemas.events.directory import PersonChanged
+from schemas.events.system import SystemError as SystemFailed
 from schemas.producer import Producer
 from tests.acceptance.world import PATIENCE_SECONDS, a_simulator, a_world, settings_for
 from tests.processes import worker
@@ -93,6 +97,31 @@ async def test_a_drain_while_the_database_hangs_ends_in_time_and_gives_everythin
         assert await count(ledger, "SELECT max(attempt) FROM deliveries") == 1
         assert await count(ledger, "SELECT count(*) FROM attempts") == 0
         assert await count(ledger, "SELECT count(*) FROM dead_letters") == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's memory by /proc")
+async def test_a_burst_for_a_crowded_role_takes_little_memory(database_url: str, rabbitmq_url: str) -> None:
+    """256 events for a thousand admins each are a quarter of a million messages, and never in memory together."""
+    async with a_simulator() as simulator, AsyncExitStack() as stack:
+        settings = settings_for(simulator, database_url, rabbitmq_url, channels=("inbox",))
+        ledger = await stack.enter_async_context(_connected(database_url))
+        await ledger.execute(
+            "INSERT INTO people (id, name, roles, changed_at)"
+            " SELECT 'a' || n, 'Admin ' || n, ARRAY['admin'], now() FROM generate_series(1, 1000) n"
+        )
+        async with worker(settings, "intake"):
+            pass  # the queues are there now
+        async with Producer(rabbitmq_url, source="shop") as producer:
+            error = SystemFailed(service="shop", error="no space left", severity="critical")
+            await producer.publish_many([producer.encode(error) for _ in range(256)], timeout_seconds=60)
+
+        async with worker(settings, "intake") as intake:
+            await until(ledger, "SELECT count(*) FROM events", 256)
+            await until(ledger, "SELECT count(*) FROM notifications", 10_000)
+            peak = _peak_mib(intake.process.pid)
+            intake.kill()
+
+        assert peak <= 300
 
 
 async def test_the_same_ids_on_two_intakes_at_once_notify_once(database_url: str, rabbitmq_url: str) -> None:
@@ -177,6 +206,12 @@ async def test_what_is_killed_in_mid_sending_is_sent_again_and_said(database_url
         await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'queued' AND resends = 1")
         assert _metric("kabar_resends_total", channel="email") >= 1
         assert event_id
+
+
+def _peak_mib(pid: int) -> int:
+    """The most resident memory a process ever had."""
+    (line,) = (one for one in Path(f"/proc/{pid}/status").read_text().splitlines() if one.startswith("VmHWM:"))
+    return int(line.split()[1]) // 1024
 
 
 def _metric(name: str, **labels: str) -> float:
