@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -84,6 +84,8 @@ class EventInfo:
     routes: tuple[Route, ...]
     retention: timedelta | None
     """How long its events are kept, with all that came of them; None: as long as KABAR_RETENTION_DAYS says."""
+    update_key: str
+    """The field that says what the event is about: a later one about the same replaces it where a medium can; or ''."""
     model: builtins.type[EventData]
 
     @property
@@ -104,6 +106,16 @@ class EventInfo:
         return f"{self.text_key}.#" if self.type.endswith(".*") else self.type
 
 
+_DEFAULTS: Mapping[str, object] = {
+    "routes": (),
+    "critical": False,
+    "expires": DEFAULT_EXPIRY,
+    "version": 1,
+    "retention": None,
+    "update_key": "",
+}
+
+
 class EventData(BaseModel):
     """The payload of an event; subclass it to add a type. Producers get an error for a field it does not have."""
 
@@ -121,6 +133,7 @@ class EventData(BaseModel):
         expires: timedelta = DEFAULT_EXPIRY,
         version: int = 1,
         retention: timedelta | None = None,
+        update_key: str = "",
     ) -> None:
         super().__init_subclass__()
 
@@ -128,8 +141,7 @@ class EventData(BaseModel):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         if "type" not in kwargs:
             return  # a shared base, not an event
-        defaults = {"routes": (), "critical": False, "expires": DEFAULT_EXPIRY, "version": 1, "retention": None}
-        facts: dict[str, Any] = defaults | kwargs
+        facts: dict[str, Any] = {**_DEFAULTS, **kwargs}
         cls.info = EventInfo(model=cls, **facts)
         clash = RESERVED_FIELDS & cls.model_fields.keys()
         if clash:
@@ -138,6 +150,8 @@ class EventData(BaseModel):
             raise TypeError(f"{cls.__name__}: two routes have the same audience; make them one")
         if any(route.audience == "user" for route in cls.info.routes) and "user_id" not in cls.model_fields:
             raise TypeError(f"{cls.__name__}: a route to `user` needs a field `user_id`")
+        if cls.info.update_key and cls.info.update_key not in cls.model_fields:
+            raise TypeError(f"{cls.__name__}: there is no field {cls.info.update_key!r} to be its update_key")
 
 
 class Catalogue:

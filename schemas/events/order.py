@@ -200,6 +200,7 @@ class ShipmentUpdated(
         Route("user", Priority.NORMAL, "inbox"),
         Route("admins", Priority.LOW, "inbox"),
     ),
+    update_key="order_code",
 ):
     """The courier reports where a parcel is; `status` is shown as it stands ("Out for delivery")."""
 

@@ -94,6 +94,14 @@ def test_a_route_to_the_user_needs_to_know_who_that_is() -> None:
             pass
 
 
+def test_an_update_key_is_a_field_of_the_event() -> None:
+    """Found when the class is made: otherwise no update would ever replace anything."""
+    with pytest.raises(TypeError, match="no field 'order'"):
+
+        class Moved(EventData, type="test.moved", category="test", update_key="order"):
+            order_code: str
+
+
 def test_two_routes_of_one_audience_are_refused() -> None:
     """They would be one notification with two priorities; found when the class is made."""
     with pytest.raises(TypeError, match="two routes have the same audience"):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.channels.base import Target
 from worker.channels.fitting import shorten
 from worker.channels.short_media import PUSH_BODY_LIMIT, PUSH_TITLE_LIMIT, fit_push, fit_sms
 from worker.core import gsm7
 from worker.core.content import Content
 
 DELIVERY = UUID("6b616261-7200-5000-8000-000000000001")
+TARGET = Target(DELIVERY, "", "Ada", "shipment.updated", datetime(2026, 11, 21, tzinfo=UTC))
 LINK = "https://shop.test/orders/A1?track=1"
 WORDS = "Your order A1 is on its way to you and will be there before noon, so please be at home. "
 TEXTS = st.text(st.characters(), max_size=600) | st.text("a é€😀\u2019 \n[~]漢\u200d&;", max_size=600)
@@ -78,7 +82,7 @@ def test_an_amount_holds_together_and_costs_no_other_alphabet() -> None:
     """Its no-break space is a plain one in an SMS, and a push is not cut there."""
     content = Content("Pembayaran Rp\xa0150.000 gagal", "Pembayaran sebesar Rp\xa0150.000 belum masuk. " * 5)
 
-    sms, push = fit_sms(content), fit_push(content, DELIVERY)
+    sms, push = fit_sms(content), fit_push(content, TARGET)
 
     assert (sms.text, sms.alphabet) == ("Pembayaran Rp 150.000 gagal", "gsm7")
     assert push.title == content.title
@@ -127,7 +131,7 @@ def test_a_text_without_words_of_another_script_is_never_dearer_afterwards(text:
 @given(title=TEXTS, body=TEXTS, link=LINKS)
 def test_a_web_push_is_never_longer_than_a_phone_shows(title: str, body: str, link: str) -> None:
     """Title and body are cut by us, at a word, and not by the phone in the middle of one."""
-    push = fit_push(Content(title or "t", body, link), DELIVERY)
+    push = fit_push(Content(title or "t", body, link), TARGET)
 
     assert len(push.title) <= PUSH_TITLE_LIMIT
     assert len(push.body) <= PUSH_BODY_LIMIT
@@ -138,9 +142,18 @@ def test_a_web_push_is_never_longer_than_a_phone_shows(title: str, body: str, li
 
 def test_a_web_push_cuts_at_a_word_and_replaces_itself() -> None:
     """A repeated send shows once, and no word is cut."""
-    push = fit_push(Content(WORDS, WORDS * 3, LINK, "Track"), DELIVERY)
+    push = fit_push(Content(WORDS, WORDS * 3, LINK, "Track"), TARGET)
 
     assert push.title == "Your order A1 is on its way to you and will be\u2026"
     assert push.body.endswith("\u2026")
     assert push.body[:-1].split()[-1] in WORDS.split()
     assert (push.tag, push.url) == (DELIVERY.hex, LINK)
+
+
+def test_a_web_push_about_the_same_thing_replaces_the_one_before() -> None:
+    """The parcel's newest place is what the phone shows, not each place it has been."""
+    about = UUID(int=7)
+
+    push = fit_push(Content(WORDS, WORDS, LINK, "Track"), replace(TARGET, update_id=about))
+
+    assert push.tag == about.hex

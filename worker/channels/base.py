@@ -55,6 +55,7 @@ class Target:
     """Whom a message is for, and what kind it is: the delivery's id (stable over retries), the address, the name.
 
     `locale` is the text's. `category`, `critical` and `audience` say why the person gets it, as in the catalogue.
+    `update_id`: shared with the other messages to this person about the same thing, of which the newest holds; if any.
     """
 
     delivery_id: UUID
@@ -69,6 +70,7 @@ class Target:
     critical: bool = False
     audience: str = "user"
     trimmings: Trimmings = PLAIN
+    update_id: UUID | None = None
 
 
 Message = TypeVar("Message")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
-from uuid import UUID
 
+from worker.channels.base import Target
 from worker.channels.fitting import ELLIPSIS, clean, is_web, one_line, safe_link, shorten
 from worker.core import gsm7
 from worker.core.content import Content, Markup
@@ -55,8 +55,10 @@ def fit_sms(content: Content, most_segments: int = MOST_SEGMENTS) -> Sms:
     return Sms(text, "gsm7" if gsm7.is_gsm7(text) else "ucs2", gsm7.segments(text))
 
 
-def fit_push(content: Content, delivery_id: UUID) -> Push:
-    """Shorten title and body to what a phone shows. A repeated send replaces itself: the tag is the delivery's own.
+def fit_push(content: Content, target: Target) -> Push:
+    """Shorten title and body to what a phone shows.
+
+    A repeated send replaces itself, and an update what it updates: the tag is the update's, or the delivery's own.
 
     Its 32 characters are what a push service takes as a Topic (RFC 8030, 5.4).
     """
@@ -64,7 +66,7 @@ def fit_push(content: Content, delivery_id: UUID) -> Push:
     return Push(
         title=shorten(one_line(content.title), PUSH_TITLE_LIMIT),
         body=shorten(clean(content.body).strip(), PUSH_BODY_LIMIT),
-        tag=delivery_id.hex,
+        tag=(target.update_id or target.delivery_id).hex,
         url=link if is_web(link) else "",
     )
 

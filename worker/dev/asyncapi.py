@@ -130,6 +130,7 @@ def _message(info: EventInfo, samples: Samples) -> Document:
             "critical": info.critical,
             "expires_days": info.expires.total_seconds() / 86_400,
             "routes": [_route(route) for route in info.routes],
+            **({"update_key": info.update_key} if info.update_key else {}),
         },
     }
 

@@ -12,6 +12,7 @@ import orjson
 from schemas.catalogue import Catalogue, EventData, EventInfo
 from worker.channels.base import PLAIN, Channel, Target, Trimmings
 from worker.core.editions import Editions
+from worker.core.message import EVENT_SPACE, derived
 from worker.core.outcome import Deferred, Refused
 from worker.core.template import DEFAULT_LOCALE, EventView, PersonView, TextKey, Unrenderable
 from worker.ledger.deliveries import Leased
@@ -86,6 +87,9 @@ def _target(leased: Leased, info: EventInfo, locale: str, values: Mapping[str, o
         info.critical,
         leased.route,
         _trimmings(values),
+        derived(EVENT_SPACE, "\n".join((info.type, leased.person_id, leased.route, str(values[info.update_key]))))
+        if info.update_key
+        else None,
     )
 
 
