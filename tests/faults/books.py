@@ -60,10 +60,10 @@ class Tally:
 
 
 def tally(confirmed: Iterable[int], channels: Sequence[str], entries: Iterable[Entry], rows: Iterable[Row]) -> Tally:
-    """Compare the books of these events. Pass all entries and rows; those of other events are left out."""
+    """Compare the books of these events. Pass all there are: those of other events and channels are left out."""
     events = set(confirmed)
-    accepted = Counter((one.channel, one.number) for one in entries if one.accepted and one.number in events)
-    ledger = {(row.channel, row.number): row for row in rows if row.number in events}
+    accepted = Counter((one.channel, one.number) for one in entries if one.accepted)
+    ledger = {(row.channel, row.number): row for row in rows if row.number in events and row.channel in channels}
     found: dict[str, list[object]] = {name: [] for name in ("lost", "doubled", "silent", "false_dead")}
     for key in ((channel, number) for channel in channels for number in events):
         row, count = ledger.get(key), accepted[key]

@@ -41,6 +41,7 @@ class Treatment:
     `do`: take it; answer with a `code` and a `text` (SMTP: to RCPT, or to the connection where the code is 421) and,
     for HTTP, `retry_after` seconds; say nothing and take nothing; take it and cut the line instead of answering.
     `only_to`: addresses that contain this; the others are taken. `times`: so many messages, then all are taken.
+    `answer_after`: seconds from taking a message to saying so.
     """
 
     do: Literal["accept", "answer", "hang", "accept_and_cut"] = "accept"
@@ -49,6 +50,7 @@ class Treatment:
     retry_after: int = 0
     only_to: str = ""
     times: int | None = None
+    answer_after: float = 0.0
 
 
 ACCEPT = Treatment()
@@ -145,7 +147,7 @@ class _Providers:
     def treatment(self, channel: str, to: str) -> Treatment:
         """Say how the next message to this address is treated, and count it."""
         current = self._treatments[channel]
-        if current.do == "accept" or current.only_to not in to or current.times == 0:
+        if current.only_to not in to or current.times == 0:
             return ACCEPT
         if current.times is not None:
             self._treatments[channel] = replace(current, times=current.times - 1)
@@ -171,6 +173,7 @@ class _Providers:
         match treatment.do:
             case "accept":
                 self.enter(channel, to, message, accepted=True)
+                await asyncio.sleep(treatment.answer_after)
             case "answer":
                 self.enter(channel, to, message, accepted=False, code=treatment.code)
             case "hang":

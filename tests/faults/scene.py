@@ -13,7 +13,7 @@ on which a proxy stands between the workers and a service: `broker`, `database`,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,12 +181,12 @@ class Scene:
         events, unfinished, _ = under_way
         return events >= len(self.producer.confirmed) and not unfinished
 
-    async def tally(self, numbers: Iterable[int]) -> Tally:
-        """Compare the three books for these events, of which at least one must have been published."""
+    async def tally(self, numbers: Iterable[int], channels: Sequence[str] = ()) -> Tally:
+        """Compare the three books for these events, at least one, on some channels or on all of the scene's."""
         asked = sorted(numbers)
         rows = await self.ask(_ROWS, SOURCE, event_id(asked[0]), event_id(asked[-1]))
         confirmed = self.producer.confirmed.keys() & set(asked)
-        return tally(confirmed, self.settings.channels, self.fakes.entries(), (Row(*row) for row in rows))
+        return tally(confirmed, channels or self.settings.channels, self.fakes.entries(), (Row(*row) for row in rows))
 
     async def aclose(self) -> None:
         """Drain every worker, all at once."""
