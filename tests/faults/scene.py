@@ -68,14 +68,14 @@ class Scene:
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _ledger: asyncpg.Connection[asyncpg.Record] | None = None
 
-    async def start(self, count: int, *roles: str, **settings: object) -> list[WorkerProcess]:
-        """Start `count` more workers, with some settings changed; returns when all are ready."""
+    async def start(self, count: int, *roles: str, may_end: bool = False, **settings: object) -> list[WorkerProcess]:
+        """Start `count` more workers, with some settings changed; returns when each is ready, or ended if it may."""
         given = {name: getattr(self.settings, name) for name in self.settings.model_fields_set}
         changed = Settings(**(given | settings))
         starting = [self._stack.enter_async_context(worker(changed, *roles)) for _ in range(count)]
         started = list(await asyncio.gather(*starting))
         for one in started:
-            assert one.process.returncode is None, f"a worker ended at its start: {one.lines[-3:]}"
+            assert may_end or one.process.returncode is None, f"a worker ended at its start: {one.lines[-3:]}"
         self.workers += started
         return started
 
@@ -173,6 +173,10 @@ class Scene:
                     await asyncio.sleep(_LOOK_SECONDS)
         return monotonic() - began
 
+    async def hurry(self) -> None:
+        """Let whatever waits for a later try be due now."""
+        await self.ask("UPDATE deliveries SET due_at = now() WHERE state = 'waiting'")
+
     async def _under_way(self) -> tuple[int, ...]:
         (row,) = await self.ask(_UNDER_WAY, SOURCE)
         return tuple(row)
@@ -244,7 +248,7 @@ def _settings(urls: Mapping[str, str], more: Mapping[str, object]) -> Settings:
         "telegram_token": TOKEN,
         "telegram_api_url": urls["http"],
         "slack_webhook_origins": (urls["http"],),
-        "event_modules": ("tests.faults.events",),
+        "event_modules": ("tests.faults.events", "tests.integration.deadly_events"),
         "template_dirs": (_TEXTS,),
         "http_port": 0,
     }
