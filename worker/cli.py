@@ -209,6 +209,14 @@ def bench(context: typer.Context) -> None:
     raise typer.Exit(run_bench(context.args))
 
 
+@app.command(context_settings=_PASS_ON)
+def chaos(context: typer.Context) -> None:
+    """Play every fault on this machine, and count what it does; `chaos --help` tells more. Needs a checkout."""
+    from worker.dev.checks import run_chaos  # noqa: PLC0415
+
+    raise typer.Exit(run_chaos(context.args))
+
+
 def _run_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on uvloop where there is one."""
     try:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from rich.table import Table
 
-from tests.faults.books import Tally
+from tests.faults.books import Tally, tally
 
 COLUMNS = (
     "fault", "events", "lost", "doubled (in flight)", "silent", "false dead", "unsure", "recovered in s", "promise",
@@ -47,6 +47,11 @@ class Round:
             "broken" if self.broken() else "kept",
         )
 
+    def line(self) -> str:
+        """Answer the round in one line."""
+        _, *rest = zip(COLUMNS, self.cells(), strict=True)
+        return f"{self.fault}: " + ", ".join(f"{name} {cell}" for name, cell in rest)
+
     def document(self) -> dict[str, object]:
         """Answer the round as JSON values."""
         books = asdict(self.books)
@@ -57,6 +62,11 @@ class Round:
             "recovered_seconds": round(self.recovered_seconds, 1),
             "broken": self.broken(),
         }
+
+
+def unfinished(fault: str, problem: str) -> Round:
+    """Stand for a round that did not come to its end."""
+    return Round(fault, tally((), (), (), ()), 0.0, amiss=(f"did not come to its end: {problem}",))
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> Table:

@@ -247,6 +247,7 @@ def _settings(urls: Mapping[str, str], more: Mapping[str, object]) -> Settings:
         "email_from": "Kabar <kabar@scene.test>",
         "telegram_token": TOKEN,
         "telegram_api_url": urls["http"],
+        "telegram_per_second": 0,
         "slack_webhook_origins": (urls["http"],),
         "event_modules": ("tests.faults.events", "tests.integration.deadly_events"),
         "template_dirs": (_TEXTS,),

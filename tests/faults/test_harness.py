@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.books import Row, tally
 from tests.faults.fakes import Entry, Treatment
+from tests.faults.rounds import Round, unfinished
 from tests.faults.scene import scene
 
 pytestmark = [pytest.mark.faults, pytest.mark.fast]
@@ -52,3 +53,13 @@ async def test_what_is_published_in_peace_is_accepted_once(
         assert (books.broken(), books.dead, books.attempts) == ([], 0, 1)
         assert books.events == len(numbers) >= 50
         assert (await stage.tally(refused)).dead == 5
+
+
+def test_a_round_says_which_of_its_promises_are_broken() -> None:
+    """Doubles within the bound are kept promises; one more, or a promise of the fault's own, is a broken one."""
+    books = tally([1, 2], ("email",), [given(1), given(1), given(2), given(2)], [row(1, "sent"), row(2, "sent")])
+
+    assert Round("kept", books, 1.0, doubles=2).broken() == []
+    assert len(Round("doubled", books, 1.0, doubles=1).broken()) == 1
+    assert Round("late", books, 1.0, doubles=2, amiss=("it was late",)).broken() == ["it was late"]
+    assert len(unfinished("stuck", "TimeoutError").broken()) == 1

@@ -47,8 +47,9 @@ async def test_a_silent_provider_slows_no_other_down(
 async def test_an_outage_of_a_provider_makes_no_dead_letters(
     tmp_path: Path, rabbitmq_url: str, database_url: str, tell: Tell
 ) -> None:
-    """Thousands wait while a provider is away; when it is back all of them go out, at their first attempt."""
-    async with scene(tmp_path, amqp_url=rabbitmq_url, database_url=database_url) as stage:
+    """Thousands wait while a provider is away; when it is back all go out at their first attempt, within its limit."""
+    limited = scene(tmp_path, amqp_url=rabbitmq_url, database_url=database_url, slack_per_second=100)
+    async with limited as stage:
         played = tell(await go_away(stage, waiting=3000))
 
         assert played.broken() == []

@@ -1,4 +1,4 @@
-"""`kabar test` and `kabar lint`: what stands between a change and a commit. Works only in a checkout.
+"""`kabar test`, `lint`, `bench` and `chaos`: what stands between a change and a commit. Works only in a checkout.
 
 Runs the tools as programs and knows nothing of what they look at; their rules are in pyproject.toml.
 """
@@ -35,7 +35,7 @@ _FAST = ["-m", "not faults or fast"]
 
 
 class NotACheckout(KabarError):
-    """`test` and `lint` were called on an installed package, where there are no tests and no tools."""
+    """One of them was called on an installed package, where there are no tests and no tools."""
 
 
 def run_tests(arguments: list[str]) -> int:
@@ -69,10 +69,16 @@ def run_bench(arguments: list[str]) -> int:
     return _wait_for(["python", "-m", "tests.bench.run", *arguments])
 
 
+def run_chaos(arguments: list[str]) -> int:
+    """Play every fault with these arguments, and give an exit code: 0 where every promise was kept."""
+    _require_checkout()
+    return _wait_for(["python", "-m", "tests.faults.chaos", *arguments])
+
+
 def _require_checkout() -> None:
     if not (_ROOT / "pyproject.toml").exists() or not (_ROOT / "tests").is_dir():
         raise NotACheckout(
-            "`kabar test` and `kabar lint` work on the source. Clone Kabar and run `./kabar test` there."
+            "`kabar test`, `lint`, `bench` and `chaos` work on the source. Clone Kabar and run `./kabar test` there."
         )
     if importlib.util.find_spec("pytest") is None:
         raise NotACheckout(

@@ -114,6 +114,7 @@ async def publish_poison(stage: Scene, *, innocents: int, hurry: bool = False) -
             await asyncio.sleep(_LOOK_SECONDS)
     numbers += await publishing
     recovered = await stage.quiet(within=_REST_SECONDS, hurry=hurry)
+    crashes += await _replace_the_dead(stage)
     books = await stage.tally(numbers)
     amiss = [f"{crashes} workers died, at most {_MOST_CRASHES}"] if crashes > _MOST_CRASHES else []
     found = await _letters(stage, [poison.message_id])
