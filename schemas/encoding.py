@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from schemas.catalogue import EventData, Priority
 from schemas.envelope import MAX_BODY_BYTES, Envelope
 from schemas.errors import TooLarge
+from schemas.trace_context import current_traceparent
 
 MAX_ID_BYTES: Final = 255
 """The id travels as the AMQP property `message_id` too, which is a short string."""
@@ -29,7 +30,7 @@ class Attributes(TypedDict, total=False):
     time: when it happened, aware; now unless given.
     audience: who should know, `user:u1 role:admin`, instead of the audience of the type's first route.
     actor: the person who caused it, and so is not told of it.
-    traceparent: W3C Trace Context, carried through to the deliveries.
+    traceparent: W3C Trace Context, carried through to the deliveries; OpenTelemetry's current span unless given.
     extensions: further CloudEvents attributes, named by at most 20 lower-case letters and digits; kept, not read.
     """
 
@@ -75,7 +76,7 @@ def encode(data: EventData, *, source: str, **attributes: Unpack[Attributes]) ->
             "priority": attributes.get("priority"),
             "expiresat": attributes.get("expires_at"),
             "actor": attributes.get("actor"),
-            "traceparent": attributes.get("traceparent"),
+            "traceparent": attributes.get("traceparent") or current_traceparent(),
             "schemaversion": data.info.version,
             "data": data.model_dump(mode="json"),
         }

@@ -37,6 +37,7 @@ from worker.roles.text_watch import TextWatch
 from worker.roles.timer import Timer
 from worker.settings import Settings
 from worker.texts import BUILT_IN, read_sources
+from worker.traces import traces
 
 Role = Literal["intake", "courier", "timer"]
 ROLES: tuple[Role, ...] = ("intake", "courier", "timer")
@@ -211,6 +212,7 @@ class Process:
         ]
         self._consumer = Consumer(settings.amqp_urls, inboxes, declare_all)
         self._health = HealthServer(settings.http_host, settings.http_port, self.reasons, self._measure)
+        self._traces_url = settings.traces_url
         self._draining = False
         self.ready = asyncio.Event()
         """Set once database and broker have been reached and consumption has begun."""
@@ -242,6 +244,8 @@ class Process:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain: finish what is being sent, give back the rest."""
+        if self._traces_url:
+            traces.open(self._traces_url)
         await self.ledger.open()
         await self._health.start()
         try:
@@ -296,6 +300,7 @@ class Process:
         await self._publisher.link.aclose()
         await self._health.aclose()
         await self.ledger.aclose()
+        await traces.aclose()
 
 
 def _check_narrowing(wanted: Sequence[str], channels: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, TextIO
 import orjson
 import structlog
 
-_LIBRARIES = ("aiormq", "aio_pika", "aiohttp", "asyncio", "alembic")
+_LIBRARIES = ("aiormq", "aio_pika", "aiohttp", "asyncio", "alembic", "opentelemetry")
 
 
 def configure(level: str, form: Literal["json", "console"], output: TextIO | None = None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from functools import cache
+from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
@@ -97,19 +98,25 @@ for _kind in ("woken", "reaped", "healed"):
 class Timed:
     """Observe how long a stage took over how many items. A failed block is not observed."""
 
-    __slots__ = ("_items", "_stage", "_start")
+    __slots__ = ("_items", "_start", "seconds", "stage")
 
     def __init__(self, stage: str, items: int) -> None:
-        self._stage, self._items, self._start = stage, items, 0.0
+        self.stage, self._items, self._start, self.seconds = stage, items, 0.0, 0.0
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._start = time.perf_counter()
+        return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
-            seconds, size = _children(self._stage)
-            seconds.observe(time.perf_counter() - self._start)
+            self.seconds = time.perf_counter() - self._start
+            seconds, size = _children(self.stage)
+            seconds.observe(self.seconds)
             size.observe(self._items)
+
+    def begun_ago(self) -> float:
+        """Answer how many seconds ago the block began."""
+        return time.perf_counter() - self._start
 
 
 @cache

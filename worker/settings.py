@@ -132,6 +132,11 @@ class Settings(BaseSettings):
     )
     http_port: int = Field(8600, ge=0, le=65535, description="their port; 0 takes any that is free")
     database_connections: int = Field(8, ge=2, le=100, description="database connections of one process at most")
+    traces_url: str | None = Field(
+        None,
+        description="where traces go by OTLP over HTTP, as http://collector:4318/v1/traces; needs `kabar[traces]`."
+        " OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS and OTEL_RESOURCE_ATTRIBUTES hold as everywhere",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least level that is logged"
     )
@@ -153,10 +158,10 @@ class Settings(BaseSettings):
             raise ValueError("expected postgresql://user:password@host:5432/database")
         return value
 
-    @field_validator("telegram_api_url", "slack_api_url")
+    @field_validator("telegram_api_url", "slack_api_url", "traces_url")
     @classmethod
-    def _http(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")) or not _has_ports(value):
+    def _http(cls, value: str | None) -> str | None:
+        if value is not None and (not value.startswith(("http://", "https://")) or not _has_ports(value)):
             raise ValueError("expected https://host, or http://host:port")
         return value
 

@@ -23,7 +23,7 @@ from tests.integration.delivery_model import DELIVERIES, ORDINARY, PLANS, RARE, 
 from worker.channels.base import Abilities
 from worker.core.backoff import Backoff
 from worker.core.message import Event, event_key
-from worker.core.outcome import Released, Sent, UnsurePolicy
+from worker.core.outcome import Outcome, Released, Sent, UnsurePolicy
 from worker.core.plan import Decision, Plan, PlannedDelivery, PlannedNotification, delivery_id, notification_id
 from worker.ledger import dead_letters, deliveries
 from worker.ledger.connection import Ledger
@@ -72,7 +72,7 @@ class DeliveryLife(RuleBasedStateMachine):
         """Begin with an empty ledger and one delivery for each of some people."""
         self._run(self._plan(plans))
 
-    @rule(acts=st.lists(ORDINARY | ORDINARY | RARE, min_size=1, max_size=AT_ONCE))
+    @rule(acts=st.lists(ORDINARY | ORDINARY | ORDINARY | ORDINARY | ORDINARY | RARE, min_size=1, max_size=AT_ONCE))
     def at_once(self, acts: list[Act]) -> None:
         """Let several do something at the same time."""
         self._is_dirty = True
@@ -125,16 +125,22 @@ class DeliveryLife(RuleBasedStateMachine):
             self._hands.append(life.hand)
 
     async def _send(self, act: Act) -> None:
-        for hand in self._hands_of(act):
+        for hand in self._picked_of(act, self._hands):
             self._accept(hand)
 
     async def _settle(self, act: Act) -> None:
-        hands = self._hands_of(act)
-        outcomes = [honest(act.outcome, hand) for hand in hands]
-        for hand, outcome in zip(hands, outcomes, strict=True):
+        await self._say(act.outcome, self._picked_of(act, [one for one in self._hands if one.is_live]))
+
+    async def _speak_late(self, act: Act) -> None:
+        """A courier that was frozen, or slow, speaks of leases it does not have any more."""
+        await self._say(act.outcome, self._picked_of(act, [one for one in self._hands if not one.is_live]))
+
+    async def _say(self, outcome: Outcome, hands: list[Hand]) -> None:
+        outcomes = [honest(outcome, hand) for hand in hands]
+        for hand, said in zip(hands, outcomes, strict=True):
             hand.is_live = False
             self._hands.remove(hand)
-            if isinstance(outcome, Sent):
+            if isinstance(said, Sent):
                 self._accept(hand)
         tried = [Tried(one.leased, said, _ABILITIES, 0.5) for one, said in zip(hands, outcomes, strict=True)]
         for written, _ in await settle(self._ledger, tried) if tried else ():
@@ -148,7 +154,7 @@ class DeliveryLife(RuleBasedStateMachine):
 
     async def _crash(self, act: Act) -> None:
         """The courier is never heard of again; its leases stand until they run out."""
-        for hand in self._hands_of(act):
+        for hand in self._picked_of(act, self._hands):
             self._hands.remove(hand)
 
     # Timers, and time itself
@@ -163,12 +169,14 @@ class DeliveryLife(RuleBasedStateMachine):
         await self._ledger.persist(lambda: deliveries.overdue(self._ledger, "email", lane, len(act.picks)))
 
     async def _lose(self, act: Act) -> None:
-        """These leases end before their couriers have spoken, if they ever do, and the timer sees it."""
+        """These leases end before their couriers have spoken, if they ever do."""
         held = [hand for one in self._picked(act) if (hand := self._lives[one].hand) and hand.is_live]
         for hand in held:
             hand.is_live = False
         ids, tokens = [one.leased.id for one in held], [one.leased.token for one in held]
         await self._alter(_RUN_OUT, ids, tokens)
+
+    async def _reap(self, act: Act) -> None:
         await self._ledger.persist(lambda: deliveries.reap(self._ledger, len(act.picks)))
 
     # Those who change their minds
@@ -204,7 +212,8 @@ class DeliveryLife(RuleBasedStateMachine):
             self._lives[delivery["id"]].replays += 1
 
     _verbs: dict[str, Callable[[DeliveryLife, Act], Coroutine[Any, Any, None]]] = {  # noqa: RUF012 - never changed
-        "lease": _lease, "send": _send, "settle": _settle, "crash": _crash, "wake": _wake, "lose": _lose,
+        "lease": _lease, "send": _send, "settle": _settle, "crash": _crash, "wake": _wake,
+        "lose": _lose, "reap": _reap, "speak_late": _speak_late,
         "heal": _heal, "cancel": _cancel, "expire": _expire,
         "opt_out": _opt_out, "publish_again": _publish_again, "replay": _replay,
     }  # fmt: skip
@@ -213,8 +222,8 @@ class DeliveryLife(RuleBasedStateMachine):
         ids = list(self._lives)
         return [ids[number] for number in act.picks]
 
-    def _hands_of(self, act: Act) -> list[Hand]:
-        return [self._hands[number] for number in act.picks if number < len(self._hands)]
+    def _picked_of(self, act: Act, hands: list[Hand]) -> list[Hand]:
+        return [hands[number] for number in act.picks if number < len(hands)]
 
     async def _alter(self, change: str, *arguments: object) -> None:
         """Do to the rows what time or an operator does."""
@@ -233,7 +242,7 @@ class DeliveryLife(RuleBasedStateMachine):
     async def _finish(self) -> None:
         everything = Act("", tuple(range(DELIVERIES)), Sent("r2"))
         for _ in range(_MOST_ROUNDS):
-            for verb in ("lose", "settle", "wake", "heal", "lease", "settle"):
+            for verb in ("lose", "reap", "speak_late", "wake", "heal", "lease", "settle"):
                 await self._verbs[verb](self, everything)
             if all(row["state"] not in UNFINISHED for row in await self._compare()):
                 return

@@ -39,7 +39,7 @@ _GROUPS: Final = {
     "Telegram": ("telegram_",),
     "Slack": ("slack_",),
     "A product's own events and texts": ("event_modules", "template_dirs"),
-    "The process": ("http_", "log_"),
+    "The process": ("http_", "log_", "traces_"),
 }
 """Headings of the table, and how the names of the fields under each begin."""
 _TOOLING: Final = {

@@ -38,6 +38,7 @@ from worker.roles.holds import Holds
 from worker.roles.providers import Providers, Sending
 from worker.roles.settler import Settler
 from worker.roles.text_watch import TextWatch
+from worker.traces import traces
 
 WINDOW = 64
 URGENT_ROOM = 16
@@ -176,16 +177,20 @@ class Courier:
         ids, used_up = waiting.take(room)
         self._in_flight += len(ids)
         begin_by = time.monotonic() + LEASE_SECONDS - SEND_SECONDS - 1
-        with metrics.Timed("lease", len(ids)):
+        with metrics.Timed("lease", len(ids)) as timed:
             leased, ended = await lease(self._ledger, ids, self._channel.abilities.per_address)
+        if traces.is_on:
+            traces.of_deliveries(timed, leased)
         for received in used_up:
             await ack(received)
         self._in_flight -= len(ids) - len(leased)
         self._announcer.add_ended(ended)
         editions = await self._texts_for(leased)
-        with metrics.Timed("render", len(leased)):
+        with metrics.Timed("render", len(leased)) as timed:
             for one in leased:
                 self._render(one, editions, lane, begin_by)
+        if traces.is_on:
+            traces.of_deliveries(timed, leased)
 
     async def _texts_for(self, leased: Sequence[Leased]) -> Editions:
         """Have every text at hand before rendering. Waits only for what was published just now or long ago."""
@@ -225,6 +230,8 @@ class Courier:
             if ready is None:
                 continue  # it was given back meanwhile
             outcome, provider, seconds = await self._send(ready)
+            if traces.is_on:
+                traces.of_send(ready.leased, outcome, seconds)
             shown = ready.message if isinstance(ready.message, InboxMessage) else None
             self._finish(ready.leased, outcome, seconds, ready.version, shown, provider)
 

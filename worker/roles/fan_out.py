@@ -24,6 +24,7 @@ from worker.ledger.deliveries import queued_of
 from worker.pipeline.decide import decide_slice
 from worker.roles.announcer import Announcer
 from worker.roles.text_watch import TextWatch
+from worker.traces import traces
 
 SLICE_PEOPLE = 500
 
@@ -57,16 +58,20 @@ class FanOut:
         """Write the slice after the message's cursor, publish its jobs, then the message of the next."""
         after = str(message.headers[CURSOR])
         roles = {role for route in event.info.routes for role in audience_of(event, route).roles}
-        with metrics.Timed("address", 1):
+        with metrics.Timed("address", 1) as timed:
             people = await self._ledger.persist(lambda: fan_outs.next_people(self._ledger, roles, after, SLICE_PEOPLE))
+        if traces.is_on:
+            traces.of_events(timed, [event])
         decision = decide_slice(event, people, self._channels, now)
         part = fan_outs.Slice(after, people[-1].id if people else after, len(people), len(people) < SLICE_PEOPLE)
-        with metrics.Timed("dispatch", 1):
+        with metrics.Timed("dispatch", 1) as timed:
             edition = await self._texts.newest()
             is_ours = await self._ledger.persist(lambda: fan_outs.record_slice(self._ledger, decision, part, edition))
             if not is_ours and not await self._is_unfinished(message, event, part):
                 return
             await self._publish_jobs(decision)
+        if traces.is_on:
+            traces.of_events(timed, [event])
         if is_ours:
             self._announcer.add_skipped(count_decided([decision]))
         if not part.is_last:

@@ -35,6 +35,7 @@ from worker.pipeline.dispatch import dispatch
 from worker.roles.announcer import Announcer
 from worker.roles.fan_out import FanOut, count_decided
 from worker.roles.text_watch import TextWatch
+from worker.traces import traces
 
 BATCH = 256
 PREFETCH = 2 * BATCH
@@ -109,8 +110,10 @@ class Intake:
 
     async def _pass_on(self, batch: Sequence[Received]) -> None:
         now = datetime.now(UTC)
-        with metrics.Timed("accept", len(batch)):
+        with metrics.Timed("accept", len(batch)) as timed:
             judged = accept([received.message for received in batch], self._catalogue, now)
+        if traces.is_on:
+            traces.of_events(timed, (one for one in judged if isinstance(one, Event)))
         fresh: list[tuple[Received, Event]] = []
         slices_to_tell: list[tuple[Received, Event]] = []
         for received, one in zip(batch, judged, strict=True):
@@ -144,12 +147,16 @@ class Intake:
         changes = [change for event in events for change in _directory_change(event, now)]
         if changes:
             await self._ledger.persist(lambda: apply_changes(self._ledger, changes))
-        with metrics.Timed("address", len(events)):
+        with metrics.Timed("address", len(events)) as timed:
             facts = await self._ledger.persist(lambda: address(self._ledger, events))
+        if traces.is_on:
+            traces.of_events(timed, events)
         known = 0
         for part in slices(events, facts, SLICE_PEOPLE):
-            with metrics.Timed("decide", len(part)):
+            with metrics.Timed("decide", len(part)) as timed:
                 decided = decide(part, facts, self._channels, now)
+            if traces.is_on:
+                traces.of_events(timed, part)
             for event, verdict in zip(part, decided, strict=True):
                 if isinstance(verdict, Rejected):
                     await self._bury(origin[event.key], verdict)
@@ -161,9 +168,11 @@ class Intake:
         return known
 
     async def _dispatch(self, decisions: Sequence[Decision], copies: Mapping[UUID, int]) -> int:
-        with metrics.Timed("dispatch", len(decisions)):
+        with metrics.Timed("dispatch", len(decisions)) as timed:
             edition = await self._texts.newest()
             known = await dispatch(self._ledger, self._publisher, decisions, copies, edition)
+        if traces.is_on:
+            traces.of_events(timed, (one.event for one in decisions))
         self._announcer.add_skipped(count_decided([one for one in decisions if one.event.key not in known]))
         return len(known)
 

@@ -13,6 +13,7 @@ from worker.ledger.connection import Ledger, is_outage
 from worker.ledger.intake import Ready
 from worker.pipeline.settle import Tried, settle
 from worker.roles.announcer import Announcer
+from worker.traces import traces
 
 LINGER_SECONDS = 0.004
 """How long an outcome waits for neighbours. What dies within it is unsure, so it is short."""
@@ -69,8 +70,10 @@ class Settler:
 
     async def _flush(self, publishing: asyncio.TaskGroup) -> None:
         batch, self._waiting = self._waiting, []
-        with metrics.Timed("settle", len(batch)):
+        with metrics.Timed("settle", len(batch)) as timed:
             written = await self._settle([tried for tried, _ in batch])
+        if traces.is_on:
+            traces.of_deliveries(timed, (tried.leased for tried, _ in batch))
         for _, settled in batch:
             settled()
         self._announcer.add_settled(written)
