@@ -16,6 +16,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiosmtplib
 
+from worker.core.mask import hide
+
 _REPLY_LIMIT = 64 * 1024  # bytes of answer after which the server is given up
 _LINE = re.compile(r"[2-5]\d\d(?:[ -]|\Z)", re.ASCII)  # RFC 5321, 4.2
 _USUAL_PORTS = (25, 465, 587)
@@ -83,13 +85,16 @@ def read_url(url: str) -> Server:
 class Session(asyncio.Protocol):
     """An open session. One task at a time may `ask`."""
 
-    def __init__(self, transport: asyncio.Transport, extensions: frozenset[str], opened: float) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, extensions: frozenset[str], opened: float, login: tuple[str, ...] = ()
+    ) -> None:
         self.extensions = extensions
         self.opened = opened
         self.used = opened
         self.mails = 0
         self.needs_reset = False
         self._transport = transport
+        self._login = login
         self._buffer = bytearray()
         self._lines: list[str] = []
         self._replies: list[Reply] = []
@@ -149,7 +154,7 @@ class Session(asyncio.Protocol):
     def _take_line(self, line: str) -> bool:
         if not _LINE.match(line):
             return False
-        self._lines.append(line[4:])
+        self._lines.append(hide(line[4:], self._login) if line[0] in "45" else line[4:])
         if line[3:4] != "-":
             self._replies.append(Reply(int(line[:3]), "\n".join(self._lines)))
             self._lines = []
@@ -184,6 +189,7 @@ async def open_session(server: Server, *, hostname: str, tls_context: ssl.SSLCon
             cast(asyncio.Transport, client.transport),
             frozenset(client.esmtp_extensions),
             asyncio.get_running_loop().time(),
+            (server.password, server.username),
         )
         cast(asyncio.Transport, client.transport).set_protocol(session)
     except BaseException:
