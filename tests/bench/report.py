@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -76,19 +76,25 @@ class Report:
 
     def draw(self, console: Console) -> None:
         """Print the table."""
-        table = Table(title=f"{self.full.deliveries} deliveries in {self.full.seconds:.1f} s, two worker processes")
-        table.add_column("figure", no_wrap=True)
-        table.add_column("measured", justify="right")
-        table.add_column("must", justify="right")
-        table.add_column("")
-        table.add_column("what it counts")
-        for figure in self.figures():
-            must = "" if figure.must is None else f"{figure.bound} {_short(figure.must)}"
-            mark = "" if figure.must is None else "[green]✓[/]" if figure.holds else "[red]✗[/]"
-            table.add_row(figure.key, _short(figure.value), must, mark, figure.meaning)
-        console.print(table)
+        title = f"{self.full.deliveries} deliveries in {self.full.seconds:.1f} s, two worker processes"
+        draw(console, title, self.figures())
         parts = ", ".join(f"{name} {value:.3f}" for name, value in asdict(self.floor).items())
         console.print(f"Floor, CPU-s per 1000 deliveries: {parts}.")
+
+
+def draw(console: Console, title: str, figures: Sequence[Figure]) -> None:
+    """Print figures as a table that says which bounds hold."""
+    table = Table(title=title)
+    table.add_column("figure", no_wrap=True)
+    table.add_column("measured", justify="right")
+    table.add_column("must", justify="right")
+    table.add_column("")
+    table.add_column("what it counts")
+    for figure in figures:
+        must = "" if figure.must is None else f"{figure.bound} {_short(figure.must)}"
+        mark = "" if figure.must is None else "[green]✓[/]" if figure.holds else "[red]✗[/]"
+        table.add_row(figure.key, _short(figure.value), must, mark, figure.meaning)
+    console.print(table)
 
 
 def _cost(full: Full, floor: Floor) -> Iterator[Figure]:

@@ -92,3 +92,48 @@ class Waiting:
     growth: float
     slope: float
     tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Urgent events behind a mountain of bulk. `worked_off`: bulk messages that went out meanwhile."""
+
+    waiting: int
+    seconds_to_fill: float
+    worked_off: int
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The same work with an empty ledger and with `rows` finished deliveries in it."""
+
+    rows: int
+    seconds_to_fill: float
+    empty: Full
+    laden: Full
+
+
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    """The p99 of mails in milliseconds, with Slack well and with Slack hanging."""
+
+    well: float
+    hung: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Seconds from the provider's return to its first message and to the last of those that waited.
+
+    `fastest`: the most messages it got within any second; `doubled`: what it got again; `unsent`: rows not sent.
+    """
+
+    waiting: int
+    limit_per_second: int
+    first: float
+    drained: float
+    fastest: int
+    doubled: int
+    unsent: int

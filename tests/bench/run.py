@@ -11,13 +11,15 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
 from rich.console import Console
 
-from tests.bench import floor, renders, runs
+from tests.bench import endurance, floor, renders, runs
+from tests.bench.hardships import Hardships
 from tests.bench.report import Report
 from tests.bench.world import World
 from worker.errors import KabarError
@@ -52,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steady", type=_count, default=_STEADY_SECONDS, metavar="SECONDS", help="at 100 events/s")
     parser.add_argument("--kill", action="store_true", help="also kill every worker at half-way, and count")
     parser.add_argument("--waiting", type=_count, metavar="N", help="also watch memory while N events wait")
+    hardships = parser.add_argument_group("instead of all that, with something in the way")
+    hardships.add_argument("--behind", type=_count, metavar="N", help="urgent events while N deliveries wait in bulk")
+    hardships.add_argument("--history", type=_count, metavar="N", help="throughput with N finished deliveries")
+    hardships.add_argument("--hanging", action="store_true", help="the mails' latency while Slack hangs")
+    hardships.add_argument(
+        "--outage", type=float, metavar="MINUTES", help="drain 20,000 messages after Slack was out of order for so long"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     return parser
 
@@ -62,13 +71,15 @@ def _count(text: str) -> int:
     return int(text)
 
 
-async def _measure(options: argparse.Namespace, told: Console) -> Report:
+async def _measure(options: argparse.Namespace, told: Console) -> Report | Hardships:
     _unwind_on_sigterm()
+    if options.behind or options.history or options.hanging or options.outage:
+        async with asyncio.timeout(_LONGEST_SECONDS):
+            return await _measure_hardships(options, told)
     told.print("rendering …")
     rendering = renders.measure()
-    # /var/tmp and not /tmp: that may be memory, on which waiting for the disk costs nothing.
-    with tempfile.TemporaryDirectory(prefix="kabar-bench-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
-        async with asyncio.timeout(_LONGEST_SECONDS), World.start(Path(folder)) as world:
+    with _folder() as folder:
+        async with asyncio.timeout(_LONGEST_SECONDS), World.start(folder) as world:
             told.print(f"floor: {_FLOOR_EVENTS} events …")
             lowest = await floor.measure(
                 world.rabbitmq.url,
@@ -87,6 +98,34 @@ async def _measure(options: argparse.Namespace, told: Console) -> Report:
                 told.print(f"waiting: {options.waiting} events …")
                 waiting = await runs.waiting(world, options.waiting)
             return Report(lowest, rendering, full, steady, memory, killed, waiting)
+
+
+async def _measure_hardships(options: argparse.Namespace, told: Console) -> Hardships:
+    hardships = Hardships()
+    if options.behind:
+        told.print(f"urgent events behind {options.behind} deliveries …")
+        with _folder() as folder:
+            hardships.measured.append(await endurance.behind(folder, options.behind))
+    if options.history:
+        told.print(f"with {options.history} finished deliveries …")
+        with _folder() as folder:
+            hardships.measured.append(await endurance.long_history(folder, options.history))
+    if options.hanging:
+        told.print("with Slack hanging …")
+        with _folder() as folder:
+            hardships.measured.append(await endurance.hanging(folder))
+    if options.outage:
+        told.print(f"after {options.outage:g} minutes without Slack …")
+        with _folder() as folder:
+            hardships.measured.append(await endurance.outage(folder, options.outage))
+    return hardships
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    # /var/tmp and not /tmp: that may be memory, on which waiting for the disk costs nothing.
+    with tempfile.TemporaryDirectory(prefix="kabar-bench-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def _unwind_on_sigterm() -> None:

@@ -7,7 +7,7 @@ delivery has come to its end. While a run is timed only the sinks are asked, so 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic, process_time
 from typing import NoReturn
 
@@ -18,6 +18,7 @@ from tests.bench.errors import RunFailed
 from tests.bench.fleet import Ready, Worker
 from tests.bench.results import Full, Killed, Latency, Memory, Spent, Steady, Waiting
 from tests.bench.world import World
+from worker.ledger.connection import statement
 
 WORKERS = 2
 CHANNELS = 2
@@ -46,11 +47,33 @@ async def full_then_steady(world: World, events: int, steady_seconds: int) -> tu
     return full, steady, memory
 
 
-async def _full(world: World, workers: Sequence[Worker], published: range) -> Full:
+async def full(world: World, numbers: range, until: Callable[[World, int], Awaitable[None]]) -> Full:
+    """Work off what waits, with workers that end afterwards."""
+    await world.publisher.publish_all(numbers)
+    async with world.fleet.running(WORKERS) as workers:
+        return await _full(world, workers, numbers, until)
+
+
+async def until_settled(world: World, expected: int) -> None:
+    """Return once the sinks have accepted so many messages and no delivery is under way; cheap in any ledger."""
+    await _until_accepted(world, expected, look_seconds=_LOOK_SECONDS)
+    deadline = monotonic() + _SILENCE_SECONDS
+    while left := sum(row["total"] for row in await world.ledger.fetch(statement("backlog"))):
+        if monotonic() > deadline:
+            await _fail(world, f"{left} deliveries or letters are not at an end")
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _full(
+    world: World,
+    workers: Sequence[Worker],
+    published: range,
+    until: Callable[[World, int], Awaitable[None]] | None = None,
+) -> Full:
     first = await _first_ready(workers)
     early = _clocks(world, workers)
     expected = len(published) * CHANNELS
-    await _until_sent(world, expected)
+    await (until or _until_sent)(world, expected)
     late = _clocks(world, workers)
     boot = sum([(await worker.ready()).cpu_seconds for worker in workers])
     per_1000 = 1000 / expected

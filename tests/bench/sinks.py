@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import orjson
 import uvloop
@@ -30,6 +30,8 @@ _DIGITS = 7
 _ANSWER_SECONDS = 30
 
 Entry = tuple[int, int, str]
+Manner = Literal["answer", "hang", "refuse"]
+"""Say yes; take everything and say nothing; say 503."""
 
 
 @dataclass(slots=True)
@@ -57,9 +59,16 @@ class Sinks:
                 process.kill()
             await process.wait()
 
-    async def count(self) -> int:
-        """Answer how many messages were accepted since the books were last closed."""
-        return int(await self._ask("count"))
+    async def count(self, which: str = "") -> int:
+        """Answer how many messages were accepted since the books were last closed.
+
+        `which`: all, those of one channel (`email`, `slack`), or `from N`: those of events numbered so or higher.
+        """
+        return int(await self._ask(f"count {which}".strip()))
+
+    async def behave(self, channel: str, manner: Manner) -> None:
+        """Let a channel's provider do so from now on. Only Slack's can do anything but answer."""
+        await self._ask(f"behave {channel} {manner}")
 
     async def close_books(self) -> Books:
         """Answer everything accepted since the last time, and begin new books."""
@@ -86,10 +95,19 @@ async def _line(process: Process) -> str:
 class _Book:
     """Notes what was accepted. A message without a number is a bug of the measurement, and ends it."""
 
-    __slots__ = ("pages",)
+    __slots__ = ("manners", "pages")
 
     def __init__(self) -> None:
+        self.manners: dict[str, str] = {}
         self.pages: dict[str, list[Entry]] = {"email": [], "slack": []}
+
+    def count(self, which: str) -> int:
+        """Count what `Sinks.count` asks for."""
+        if which in self.pages:
+            return len(self.pages[which])
+        least = int(which.removeprefix("from ") or 0)
+        pages = self.pages.values()
+        return sum(entry[0] >= least for page in pages for entry in page) if least else sum(map(len, pages))
 
     def enter(self, channel: str, message: bytes, message_id: str) -> None:
         at = message.find(_MARK)
@@ -104,6 +122,7 @@ class _Book:
 _MESSAGE_ID = re.compile(rb"^message-id:\s*<([^>]*)>", re.IGNORECASE | re.MULTILINE)
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 _YES = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+_NOT_NOW = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\ndown"
 _SMTP_ANSWERS = {
     b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250-SIZE 10485760\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n",
     b"HELO": b"250 sink\r\n",
@@ -201,9 +220,13 @@ class _Webhook:
             end = head + 4 + int(length[1])
             if len(data) < end:
                 break
-            self._book.enter("slack", data[head + 4 : end], "")
-            answers.append(_YES)
             at = end
+            manner = self._book.manners.get("slack", "answer")
+            if manner == "answer":
+                self._book.enter("slack", data[head + 4 : end], "")
+                answers.append(_YES)
+            elif manner == "refuse":
+                answers.append(_NOT_NOW)
         return at
 
 
@@ -218,7 +241,11 @@ async def _serve() -> None:
     while line := await questions.readline():
         question, _, argument = line.decode().strip().partition(" ")
         if question == "count":
-            _reply(str(sum(map(len, book.pages.values()))))
+            _reply(str(book.count(argument)))
+        elif question == "behave":
+            channel, _, manner = argument.partition(" ")
+            book.manners[channel] = manner
+            _reply("so be it")
         else:
             Path(argument).write_bytes(orjson.dumps(book.pages))  # noqa: ASYNC240 - nobody sends meanwhile
             book.pages = _Book().pages

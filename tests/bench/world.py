@@ -41,14 +41,17 @@ class World:
 
     @staticmethod
     @asynccontextmanager
-    async def start(folder: Path) -> AsyncIterator[World]:
-        """Start everything but the workers, on new data under `folder`, until the block ends."""
+    async def start(folder: Path, **settings: str) -> AsyncIterator[World]:
+        """Start everything but the workers, on new data under `folder`, until the block ends.
+
+        `settings` are variables of the workers, over the usual ones.
+        """
         async with (
             Postgres.start(folder / "postgres", durable=True) as postgres,
             RabbitMQ.start(folder / "rabbitmq", schedulers=_BROKER_CORES) as rabbitmq,
             Sinks.start(folder) as sinks,
         ):
-            fleet = Fleet(_environment(postgres, rabbitmq, sinks), folder)
+            fleet = Fleet(_environment(postgres, rabbitmq, sinks) | settings, folder)
             await fleet.command("migrate")
             drawn = topology(Catalogue.of_modules([_EVENT_MODULE]), _CHANNELS)
             await _declare(rabbitmq.url, drawn)

@@ -1,0 +1,141 @@
+"""The runs with something in the way: a mountain of bulk, a long history, a channel that hangs, a provider's outage.
+
+Each has services of its own on new data, which are thrown away at its end, whatever is still waiting in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+
+from tests.bench import history, runs
+from tests.bench.books import Accepted, latencies_ms, percentile
+from tests.bench.errors import RunFailed
+from tests.bench.fleet import Worker
+from tests.bench.results import Behind, Hanging, History, Outage
+from tests.bench.runs import CHANNELS, WORKERS
+from tests.bench.world import PEOPLE, World
+
+URGENT = 100
+_URGENT_PER_SECOND = 20
+_FIRST_URGENT = 9_000_000
+_BUSY_MESSAGES = 2_000
+_HISTORY_EVENTS = 20_000
+_STEADY_PER_SECOND = 100
+_STEADY_SECONDS = 20
+_WAITING = 20_000
+LIMIT_PER_SECOND = 100
+_LOOK_SECONDS = 0.05
+_SILENCE_SECONDS = 120
+_SETTLED_SECONDS = 60
+
+
+async def behind(folder: Path, deliveries: int) -> Behind:
+    """Publish urgent events while so many deliveries wait in the bulk lane and are being worked off."""
+    async with World.start(folder) as world:
+        begun = monotonic()
+        waiting = await history.fill(world.ledger, deliveries // CHANNELS, prefix="", people=PEOPLE, state="queued")
+        for channel in ("email", "slack"):
+            await world.publisher.publish_jobs(f"{channel}.bulk", await history.queued(world.ledger, channel))
+        filled = monotonic() - begun
+        async with world.fleet.running(WORKERS):
+            await _until(world, "", _BUSY_MESSAGES)
+            numbers = range(_FIRST_URGENT, _FIRST_URGENT + URGENT)
+            published_at_ns = await world.publisher.publish_steadily(
+                numbers, per_second=_URGENT_PER_SECOND, event_type="bench.alarm"
+            )
+            await _until(world, f"from {_FIRST_URGENT}", URGENT * CHANNELS)
+            worked_off = await world.sinks.count()
+        books = await world.sinks.close_books()
+    urgent = [entry for page in books.values() for entry in page if entry.number >= _FIRST_URGENT]
+    ordered = latencies_ms(published_at_ns, urgent)
+    return Behind(waiting, filled, worked_off - len(urgent), percentile(ordered, 0.5), percentile(ordered, 0.99))
+
+
+async def long_history(folder: Path, deliveries: int) -> History:
+    """Work off the same events with an empty ledger, and with so many finished deliveries in it."""
+    async with World.start(folder) as world:
+        empty = await runs.full(world, range(_HISTORY_EVENTS), runs.until_settled)
+        await world.forget()
+        begun = monotonic()
+        rows = await history.fill(world.ledger, deliveries // CHANNELS, prefix="h", people=PEOPLE, state="sent")
+        filled = monotonic() - begun
+        laden = await runs.full(world, range(_HISTORY_EVENTS), runs.until_settled)
+    return History(rows, filled, empty, laden)
+
+
+async def hanging(folder: Path) -> Hanging:
+    """Keep a steady pace with every channel well, and then with Slack taking all and answering nothing."""
+    count = _STEADY_SECONDS * _STEADY_PER_SECOND
+    async with World.start(folder) as world, world.fleet.running(WORKERS) as workers:
+        await _warm(world, workers)
+        well = await _mail_p99(world, range(count, 2 * count), everything=True)
+        await world.sinks.behave("slack", "hang")
+        hung = await _mail_p99(world, range(2 * count, 3 * count), everything=False)
+        for worker in workers:
+            worker.kill()  # its sends to Slack would hold up a polite end
+    return Hanging(well, hung)
+
+
+async def _warm(world: World, workers: Sequence[Worker]) -> None:
+    """Let connections, plans and caches be there before anything is timed."""
+    await asyncio.gather(*(worker.ready() for worker in workers))
+    await _mail_p99(world, range(_STEADY_SECONDS * _STEADY_PER_SECOND // 4), everything=True)
+
+
+async def _mail_p99(world: World, numbers: range, *, everything: bool) -> float:
+    published_at_ns = await world.publisher.publish_steadily(numbers, per_second=_STEADY_PER_SECOND)
+    for channel in ("email", "slack") if everything else ("email",):
+        await _until(world, channel, len(numbers))
+    mails: Sequence[Accepted] = (await world.sinks.close_books())["email"]
+    return percentile(latencies_ms(published_at_ns, mails), 0.99)
+
+
+async def outage(folder: Path, minutes: float) -> Outage:
+    """Let Slack be out of order for so long while messages pile up, then see how they drain at the provider's limit."""
+    async with World.start(folder, KABAR_SLACK_PER_SECOND=str(LIMIT_PER_SECOND)) as world:
+        await world.sinks.behave("slack", "refuse")
+        async with world.fleet.running(WORKERS):
+            begun = monotonic()
+            await world.publisher.publish_all(range(_WAITING))
+            await _until(world, "email", _WAITING)
+            await asyncio.sleep(max(0.0, begun + minutes * 60 - monotonic()))
+            await world.sinks.behave("slack", "answer")
+            healed = monotonic()
+            await _until(world, "slack", 1)
+            first = monotonic() - healed
+            await _until(world, "slack", _WAITING)
+            drained = monotonic() - healed
+            await runs.until_settled(world, _WAITING * CHANNELS)
+        states = await world.states()
+        slack = (await world.sinks.close_books())["slack"]
+    fastest = _most_in_a_second([entry.at_ns for entry in slack])
+    return Outage(_WAITING, LIMIT_PER_SECOND, first, drained, fastest, len(slack) - len({e.number for e in slack}),
+                  sum(number for state, number in states.items() if state != "sent"))  # fmt: skip
+
+
+def _most_in_a_second(moments_ns: Sequence[int]) -> int:
+    """Answer the most that were accepted within any second."""
+    most = begin = 0
+    for end, moment in enumerate(moments_ns):
+        while moment - moments_ns[begin] >= 1_000_000_000:
+            begin += 1
+        most = max(most, end - begin + 1)
+    return most
+
+
+async def _until(world: World, which: str, expected: int) -> None:
+    """Return once the sinks have accepted so many of `which` messages. Raises `RunFailed` after two silent minutes."""
+    accepted, changed_at = 0, monotonic()
+    while accepted < expected:
+        await asyncio.sleep(_LOOK_SECONDS)
+        newest = await world.sinks.count(which)
+        if newest != accepted:
+            accepted, changed_at = newest, monotonic()
+        elif monotonic() - changed_at > _SILENCE_SECONDS:
+            raise RunFailed(
+                f"only {accepted} of {expected} messages ({which or 'all'}) reached the sinks."
+                f" Deliveries by state: {dict(await world.states())}. {world.fleet.last_words()}"
+            )

@@ -1,0 +1,88 @@
+"""The figures of the runs with something in the way, and what they must be. Pure but for drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from tests.bench.report import Figure, draw
+from tests.bench.results import Behind, Hanging, History, Outage
+
+
+@dataclass(slots=True)
+class Hardships:
+    """What was measured; only what was asked for is among it."""
+
+    measured: list[Behind | History | Hanging | Outage] = field(default_factory=list)
+
+    def figures(self) -> list[Figure]:
+        """Answer every figure in the order of the table."""
+        return [figure for one in self.measured for figure in _figures(one)]
+
+    def holds(self) -> bool:
+        """Say whether every bound is kept."""
+        return all(figure.holds for figure in self.figures())
+
+    def document(self) -> Mapping[str, object]:
+        """Answer the object that `--json` prints."""
+        return {figure.key: round(figure.value, 4) for figure in self.figures()} | {"holds": self.holds()}
+
+    def draw(self, console: Console) -> None:
+        """Print the table."""
+        draw(console, "with something in the way, two worker processes", self.figures())
+
+
+def _figures(one: Behind | History | Hanging | Outage) -> Iterator[Figure]:
+    match one:
+        case Behind():
+            return _behind(one)
+        case History():
+            return _history(one)
+        case Hanging():
+            return _hanging(one)
+        case Outage():
+            return _outage(one)
+
+
+def _behind(one: Behind) -> Iterator[Figure]:
+    yield Figure("behind_p99_ms", f"urgent, publish to acceptance, {one.waiting:,} waiting in bulk", one.p99, 500)
+    yield Figure("behind_p50_ms", "", one.p50)
+    yield Figure("behind_worked_off", "bulk messages that went out meanwhile", one.worked_off)
+    yield Figure("behind_fill_s", "to write the rows and the jobs", one.seconds_to_fill)
+
+
+def _history(one: History) -> Iterator[Figure]:
+    share = one.laden.deliveries_per_s / one.empty.deliveries_per_s
+    cost = one.laden.spent.database / one.empty.spent.database
+    yield Figure(
+        "history_share", f"throughput with {one.rows:,} finished, over that of an empty ledger", share, 0.9, "≥"
+    )
+    yield Figure("history_per_s", "deliveries a second, with them", one.laden.deliveries_per_s)
+    yield Figure("history_empty_per_s", "without", one.empty.deliveries_per_s)
+    yield Figure("history_database_share", "PostgreSQL's CPU-s per 1000 deliveries, over those with none", cost)
+    yield Figure("history_lost", "", one.empty.tally.lost + one.laden.tally.lost, 0)
+    yield Figure("history_others_share", "of the machine's time meanwhile, for others", one.laden.others_share)
+    yield Figure("history_empty_others_share", "", one.empty.others_share)
+    yield Figure("history_fill_s", "to write the rows", one.seconds_to_fill)
+
+
+def _hanging(one: Hanging) -> Iterator[Figure]:
+    yield Figure(
+        "hanging_share", "p99 of mails with Slack hanging, over that with Slack well", one.hung / one.well, 1.1
+    )
+    yield Figure("hanging_p99_ms", "", one.hung)
+    yield Figure("hanging_well_p99_ms", "", one.well)
+
+
+def _outage(one: Outage) -> Iterator[Figure]:
+    share = one.drained / (one.waiting / one.limit_per_second)
+    meaning = f"time to drain {one.waiting:,}, over what {one.limit_per_second}/s take"
+    yield Figure("outage_drain_share", meaning, share, 1.15)
+    yield Figure("outage_drain_share_least", "", share, 0.85, "≥")
+    yield Figure("outage_drain_s", "from the provider's return to the last message", one.drained)
+    yield Figure("outage_first_s", "to the first", one.first)
+    yield Figure("outage_fastest", "most in any second", one.fastest, 1.2 * one.limit_per_second)
+    yield Figure("outage_doubled", "", one.doubled, 0)
+    yield Figure("outage_unsent", "rows that ended otherwise than sent", one.unsent, 0)
