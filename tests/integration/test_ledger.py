@@ -320,6 +320,16 @@ async def test_what_expired_in_the_queue_is_not_sent(ledger: Ledger) -> None:
     assert [(one.state, one.reason) for one in ended] == [("expired", "expired")]
 
 
+async def test_what_was_cancelled_in_the_queue_is_not_sent(ledger: Ledger) -> None:
+    """Its job finds nothing to lease, and the row keeps what was said of it."""
+    await know(ledger)
+    (delivery,) = await write(ledger, decision())
+    await alter(ledger, "state = 'cancelled', reason = 'withdrawn', due_at = NULL, finished_at = now()", delivery)
+
+    assert await deliveries.lease(ledger, [delivery], 7, 60) == ([], [])
+    assert await state(ledger, delivery) == ("cancelled", "withdrawn")
+
+
 async def test_a_suppressed_address_is_seen_at_lease(ledger: Ledger) -> None:
     """Even for a critical event; preferences are not asked for that."""
     await know(ledger)

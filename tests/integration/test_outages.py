@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import aio_pika
 import aiohttp
 from aiormq.abc import AbstractConnection
 
@@ -131,6 +132,57 @@ async def test_a_purged_queue_is_filled_again(database_url: str, rabbitmq_url: s
 
         async with worker(world.settings, "timer", "courier"), Producer(rabbitmq_url, source="shop"):
             await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'sent'")
+
+
+async def test_a_deleted_queue_is_there_again_with_its_work_and_its_consumers(
+    database_url: str, rabbitmq_url: str
+) -> None:
+    """An operator deletes queues under running workers: they are declared, consumed and filled again by themselves."""
+    lanes = [f"kabar.{name}.normal" for name in ("intake", "deliver.email", "deliver.inbox")]
+    async with a_world(database_url, rabbitmq_url) as world:
+        await world.know("ani")
+        channel = await world.broker.channel()
+        for name in lanes:
+            queue = await channel.get_queue(name, ensure=False)
+            await queue.delete(if_unused=False, if_empty=False)
+
+        async with asyncio.timeout(15):
+            while [name for name in lanes if not await _consumers(world, name)]:
+                await asyncio.sleep(0.1)
+        await world.tell(*map(failed, range(HALF)))
+        await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'sent'", count=HALF)
+
+
+async def test_jobs_lost_with_a_deleted_queue_are_published_again(database_url: str, rabbitmq_url: str) -> None:
+    """Nothing but the queue knew that they were ready; a minute later the timer misses them, and no other."""
+    async with a_world(database_url, rabbitmq_url, roles=("intake",)) as world:
+        await world.know("ani")
+        await world.tell(*map(failed, range(HALF)))
+        await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'queued'", count=HALF)
+        channel = await world.broker.channel()
+        queue = await channel.get_queue("kabar.deliver.email.normal")
+        await queue.delete(if_unused=False, if_empty=False)
+
+        async with worker(world.settings, "timer", "courier"):
+            await world.until("SELECT 1 FROM deliveries WHERE channel = 'inbox' AND state = 'sent'", count=HALF)
+            assert not await world.rows("SELECT 1 FROM deliveries WHERE channel = 'email' AND state <> 'queued'")
+            await world.rows("UPDATE deliveries SET due_at = now() WHERE state = 'queued'")
+            await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'sent'", count=HALF)
+
+        assert len(world.simulator.arrived("email")) == HALF
+
+
+async def _consumers(world: World, queue: str) -> int:
+    """Count who consumes a queue; 0 where it is not there."""
+    channel = await world.broker.channel()
+    try:
+        declared = await channel.declare_queue(queue, passive=True)
+    except aio_pika.exceptions.ChannelNotFoundEntity:
+        return 0
+    else:
+        return declared.declaration_result.consumer_count or 0
+    finally:
+        await channel.close()
 
 
 async def declare_all(connection: AbstractConnection) -> None:

@@ -13,12 +13,13 @@ from worker.bootstrap import build_catalogue, build_channels, build_editions, ch
 from worker.broker.inspection import Inspection, inspect
 from worker.broker.topology import DEAD_DELIVER, DEAD_INTAKE, topology
 from worker.channels.base import Channel
+from worker.commands.screen import moment
 from worker.commands.session import open_ledger
 from worker.core.check import check_texts
 from worker.core.editions import place_of
 from worker.errors import KabarError, ServiceUnavailable, SettingsInvalid, TemplateInvalid
 from worker.ledger.connection import Ledger
-from worker.ledger.inquiry import backlog, server
+from worker.ledger.inquiry import accounts, backlog, server
 from worker.ledger.migrate import current_revision, newest_revision
 from worker.ledger.texts import published_since
 from worker.settings import Settings, load_settings
@@ -97,7 +98,7 @@ async def _examine_ledger(settings: Settings, catalogue: Catalogue, ledger: Ledg
         says = f"the schema is at {current or 'nothing'}, this version needs {newest}"
         return [*findings, Finding("schema", says, "run `kabar migrate`")]
     published = await _published(settings, catalogue, ledger)
-    return [*findings, Finding("schema", f"at {current}"), await _backlog(ledger), *published]
+    return [*findings, Finding("schema", f"at {current}"), await _backlog(ledger), await _accounts(ledger), *published]
 
 
 def _version(number: int, version: str) -> Finding:
@@ -123,6 +124,20 @@ async def _backlog(ledger: Ledger) -> Finding:
         remedy = "start `kabar run`: due work needs a timer, and queued work couriers of its channel"
         return Finding("backlog", f"{says}; overdue for more than a minute: {overdue}", remedy)
     return Finding("backlog", says)
+
+
+async def _accounts(ledger: Ledger) -> Finding:
+    """Which providers' accounts rest: nothing is sent by them but a try now and then."""
+    rows = await accounts(ledger)
+    resting = [
+        f"{row['account']} by {row['provider']} ({row['reason']}, since {moment(row['changed_at'])})"
+        for row in rows
+        if row["state"] in ("open", "probing")
+    ]
+    if resting:
+        remedy = "see whether the provider works and takes our account; nothing is lost, and it is tried by itself"
+        return Finding("accounts", f"the breaker is open for {_some(resting)}", remedy)
+    return Finding("accounts", f"{len(rows)}, none rests" if rows else "none was used yet")
 
 
 async def _broker(settings: Settings, catalogue: Catalogue) -> list[Finding]:

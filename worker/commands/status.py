@@ -1,4 +1,4 @@
-"""`kabar status`: what became of an event."""
+"""`kabar status`: how the house is, or what became of an event."""
 
 from __future__ import annotations
 
@@ -26,16 +26,25 @@ _EVENT_SAYS = {
 
 
 def status(
-    event_id: Annotated[str, typer.Argument(help="the id its producer gave it", metavar="EVENT_ID")],
+    event_id: Annotated[
+        str, typer.Argument(help="the id its producer gave it; without one: how the house is", metavar="[EVENT_ID]")
+    ] = "",
     source: Annotated[str, typer.Option(help="only the event of this source; an id may exist once in each")] = "",
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="deliveries shown; the counts are complete")] = 200,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
 ) -> None:
-    """Show what became of an event: its deliveries, every attempt, its reason, and what is due next."""
+    """Show what became of an event: its deliveries, every attempt, its reason, and what is due next.
+
+    Without an event: what waits on each channel and since when, and which provider's account rests and why.
+    """
+    from worker.commands.house import show_house  # noqa: PLC0415
     from worker.commands.screen import print_json, screen  # noqa: PLC0415 - each command loads only what it needs
     from worker.commands.session import run_command  # noqa: PLC0415
 
+    if not event_id:
+        show_house(as_json=as_json)
+        return
     stories, letters = run_command(_find(event_id, source, limit))
     if as_json:
         print_json(_document(event_id, stories, letters))

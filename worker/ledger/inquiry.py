@@ -65,6 +65,16 @@ async def backlog(ledger: Ledger) -> list[Record]:
     return await ledger.fetch(statement("backlog"))
 
 
+async def accounts(ledger: Ledger) -> list[Record]:
+    """Answer every provider's account: its state, why, and where it rests for how many seconds yet."""
+    return await ledger.fetch(statement("accounts_all"))
+
+
+async def dead_by_channel(ledger: Ledger) -> dict[str, int]:
+    """Count the dead letters that wait for a human; '' stands for events and jobs."""
+    return {row["channel"]: row["letters"] for row in await ledger.fetch(statement("dead_by_channel"))}
+
+
 async def server(ledger: Ledger) -> Record:
     """Answer the server's `version_number` (140005), `version` and the `connections` it has room for."""
     return (await ledger.fetch(statement("server")))[0]
