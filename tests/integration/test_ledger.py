@@ -177,6 +177,22 @@ async def test_a_plan_waits_and_a_skip_is_at_its_end(ledger: Ledger) -> None:
     assert (ended["state"], ended["reason"], ended["detail"], ended["due_at"]) == ("skipped", "no_address", "why", None)
 
 
+async def test_what_decided_stands_with_what_was_decided(ledger: Ledger) -> None:
+    """Why somebody was told, and on whose word each channel is used, is read later as it was then."""
+    one = decision()
+    (notification,) = one.notifications
+    (delivery,) = notification.deliveries
+    told = notification._replace(rule="role:admin", deliveries=(delivery._replace(decided_by="critical"),))
+
+    await write(ledger, one._replace(notifications=(told,), routes="admins=role:admin"))
+
+    (found,) = await ledger.fetch(
+        "SELECT e.routes, n.rule, d.decided_by FROM deliveries d"
+        " JOIN notifications n ON n.id = d.notification_id JOIN events e ON e.key = d.event_key"
+    )
+    assert tuple(found) == ("admins=role:admin", "role:admin", "critical")
+
+
 async def test_an_event_that_comes_again_keeps_its_rows_whatever_changed_meanwhile(ledger: Ledger) -> None:
     """Preferences, roles and routes of a later moment do not reach back."""
     await write(ledger, decision("e1", "inbox", "email"))

@@ -122,6 +122,55 @@ def test_each_route_tells_its_own_audience() -> None:
     assert len({one.id for one in decision.notifications}) == 3
 
 
+@pytest.mark.parametrize(
+    ("audience", "routes", "rules"),
+    [
+        (None, "user=user_id admins=role:admin", {("user", "ani"): "user_id", ("admins", "root"): "role:admin"}),
+        (
+            "user:bo role:staff",
+            "user=audience admins=role:admin",
+            {("user", "bo"): "audience", ("user", "root"): "role:staff", ("admins", "root"): "role:admin"},
+        ),
+    ],
+)
+def test_every_notification_says_what_put_its_person_into_the_audience(
+    audience: str | None, routes: str, rules: dict[tuple[str, str], str]
+) -> None:
+    """And the event says whom each of its routes told, those that found nobody too."""
+    decision = decided(event(audience=audience), facts(person("ani"), person("root", roles=("admin", "staff"))))
+
+    assert decision.routes == routes
+    assert {(one.route, one.person_id): one.rule for one in decision.notifications} == rules
+
+
+@pytest.mark.parametrize(
+    ("kind", "preferences", "decided_by"),
+    [
+        ("test.paid", {}, "default"),
+        ("test.paid", {("category:billing", "*"): True}, "category:billing on *"),
+        ("test.paid", {("type:test.paid", "email"): False, ("*", "*"): True}, "type:test.paid on email"),
+        ("test.alarm", {("*", "*"): False}, "critical"),
+    ],
+)
+def test_every_delivery_says_which_preference_decided(
+    kind: str, preferences: dict[tuple[str, str], bool], decided_by: str
+) -> None:
+    """A yes has its reason as well as a no, also where the address is what is wrong."""
+    blocked = Address("email", "a@x.test", suppressed="mailbox_unknown")
+
+    for known in (person("ani", preferences=preferences), person("ani", blocked, preferences=preferences)):
+        (delivery,) = deliveries(decided(event(kind), facts(known)))["email"]
+        assert delivery.decided_by == decided_by
+
+
+def test_where_no_preference_was_asked_none_is_named() -> None:
+    """Somebody unknown, or a channel that is off: nothing was decided by a wish."""
+    (unknown,) = deliveries(decided(event(), facts()))["email"]
+    (off,) = deliveries(decided(event(), facts(person("ani")), {}))["email"]
+
+    assert (unknown.decided_by, off.decided_by) == ("", "")
+
+
 def test_the_events_own_audience_replaces_that_of_the_first_route_only() -> None:
     """The other routes go on telling whom they always tell."""
     known = facts(person("ani"), person("bo"), person("root", roles=("admin",)))
@@ -344,9 +393,9 @@ def test_the_audience_before_the_ledger_is_asked() -> None:
     user, admins = Paid.info.routes
     own = event(audience="user:bo role:vip")
 
-    assert audience_of(event(), user) == Audience(persons=("ani",))
+    assert audience_of(event(), user) == Audience(persons=("ani",), named_by="user_id")
     assert audience_of(event(), admins) == Audience(roles=("admin",))
-    assert audience_of(own, user) == Audience(("bo",), ("vip",))
+    assert audience_of(own, user) == Audience(("bo",), ("vip",), "audience")
     assert audience_of(own, admins) == Audience(roles=("admin",))
 
 

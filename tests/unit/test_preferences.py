@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.preferences import objection
+from worker.core.preferences import UNASKED, Wish, wish
 
 SCOPES = ("type:order.shipped", "category:order", "*")
 CHANNELS = ("email", "*")
@@ -16,13 +16,13 @@ CHANNELS = ("email", "*")
 ORDER = list(itertools.product(SCOPES, CHANNELS))
 
 
-def ask(preferences: dict[tuple[str, str], bool]) -> str:
-    return objection(preferences, "order.shipped", "order", "email")
+def ask(preferences: dict[tuple[str, str], bool]) -> Wish:
+    return wish(preferences, "order.shipped", "order", "email")
 
 
 def test_without_a_preference_the_answer_is_yes() -> None:
     """Nobody is opted out unasked."""
-    assert ask({}) == ""
+    assert ask({}) == UNASKED == (True, "default")
 
 
 @pytest.mark.parametrize("narrow", range(len(ORDER)))
@@ -32,15 +32,15 @@ def test_the_narrowest_preference_decides(narrow: int) -> None:
     no = dict.fromkeys(ORDER[narrow + 1 :], True) | {ORDER[narrow]: False}
     yes = dict.fromkeys(ORDER[narrow + 1 :], False) | {ORDER[narrow]: True}
 
-    assert ask(no) == f"{scope} on {channel}"
-    assert ask(yes) == ""
+    assert ask(no) == (False, f"{scope} on {channel}")
+    assert ask(yes) == (True, f"{scope} on {channel}")
 
 
 def test_what_is_about_something_else_does_not_count() -> None:
     """Other types, categories and channels are another matter."""
     others = {("type:order.lost", "*"): False, ("category:billing", "email"): False, ("*", "telegram"): False}
 
-    assert ask(others) == ""
+    assert ask(others) == UNASKED
 
 
 @given(st.dictionaries(st.sampled_from(ORDER), st.booleans()))
@@ -48,4 +48,5 @@ def test_exactly_the_first_in_order_decides(preferences: dict[tuple[str, str], b
     """For every combination of what a person may have set."""
     deciding = next((key for key in ORDER if key in preferences), None)
 
-    assert bool(ask(preferences)) == (deciding is not None and not preferences[deciding])
+    wanted = preferences[deciding] if deciding else True
+    assert ask(preferences) == (wanted, " on ".join(deciding) if deciding else "default")

@@ -66,29 +66,35 @@ class Skip:
 
 
 class PlannedDelivery(NamedTuple):
-    """One notification on one channel to one address."""
+    """One notification on one channel to one address.
+
+    `decided_by` says what let it be sent or not: `critical`, `default`, or a preference as `scope on channel`; empty
+    where none of them was asked.
+    """
 
     id: UUID
     channel: str
     address: str
     decision: Plan | Skip
+    decided_by: str = ""
 
 
 class PlannedNotification(NamedTuple):
-    """One event for one person on one route."""
+    """One event for one person on one route. `rule` says what put the person into its audience."""
 
     id: UUID
     person_id: str
     route: str
     expires_at: datetime
     deliveries: tuple[PlannedDelivery, ...]
+    rule: str = ""
 
 
 class Decision(NamedTuple):
     """All that follows from one event. `reason` says why where no notification follows.
 
     `fan_out`: it goes to a role too large to be read at once, whose members follow in slices; `expires_at` holds for
-    all of them.
+    all of them. `routes` are those the event's type had, each with whom it told: `user=user_id admins=role:admin`.
     """
 
     event: Event
@@ -96,6 +102,7 @@ class Decision(NamedTuple):
     reason: str = ""
     fan_out: bool = False
     expires_at: datetime | None = None
+    routes: str = ""
 
 
 def notification_id(event_key: UUID, person_id: str, route: str) -> UUID:

@@ -5,43 +5,47 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from schemas.catalogue import EventInfo, Lane, Route
 from worker.core.message import Event
 from worker.core.plan import Facts, Person
 
 ADMIN_ROLE = "admin"
+NAMED_BY_ENVELOPE = "audience"
+_RULES = {"user": "user_id", "admins": f"role:{ADMIN_ROLE}", "envelope": "user_ids"}
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Persons by id and everybody with one of the roles."""
+    """Persons by id and everybody with one of the roles. `named_by`: the field of the event that names the persons."""
 
     persons: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    named_by: str = ""
 
 
 def audience_of(event: Event, route: Route) -> Audience:
     """Answer who the route is for. The event's own audience replaces that of the type's first route."""
     if event.persons is not None and event.roles is not None and route is event.info.routes[0]:
-        return Audience(event.persons, event.roles)
+        return Audience(event.persons, event.roles, NAMED_BY_ENVELOPE)
     match route.audience:
         case "user":
-            return Audience(persons=(getattr(event.payload, "user_id"),))  # noqa: B009 - the catalogue promises it
+            return Audience(persons=(getattr(event.payload, "user_id"),), named_by="user_id")  # noqa: B009 - the catalogue promises it
         case "admins":
             return Audience(roles=(ADMIN_ROLE,))
         case "envelope":
-            return Audience(persons=tuple(dict.fromkeys(getattr(event.payload, "user_ids", None) or ())))
+            return Audience(tuple(dict.fromkeys(getattr(event.payload, "user_ids", None) or ())), named_by="user_ids")
         case "followers" | "participants" | "everyone":
             return Audience()  # `unresolved` says so
 
 
-def members(audience: Audience, people: Iterable[Person]) -> Iterator[str]:
-    """Answer who of these people has one of the audience's roles and is not named by it."""
+def members(audience: Audience, people: Iterable[Person]) -> Iterator[tuple[str, str]]:
+    """Answer who of these people has one of the audience's roles and is not named by it, and the rule that says so."""
     named, roles = set(audience.persons), set(audience.roles)
     for person in people:
         if person.id not in named and not roles.isdisjoint(person.roles):
-            yield person.id
+            yield person.id, f"role:{min(roles & person.roles)}"
 
 
 def is_crowded(event: Event, facts: Facts) -> bool:
@@ -57,6 +61,18 @@ def slice_lane(info: EventInfo) -> Lane:
     One slice at a time stands in a queue, so it holds up nobody there; an alarm must not wait behind promotions.
     """
     return Lane.URGENT if info.lane is Lane.URGENT else Lane.BULK
+
+
+@lru_cache(maxsize=4096)
+def rules_of(routes: tuple[Route, ...], *, is_replaced: bool) -> str:
+    """Write who each route of a type is for, in its order: `user=user_id admins=role:admin`.
+
+    `is_replaced`: the event's own audience stands in the place of the first one's.
+    """
+    rules = [f"{route.audience}={_RULES.get(route.audience, NAMED_BY_ENVELOPE)}" for route in routes]
+    if is_replaced:
+        rules[0] = f"{routes[0].audience}={NAMED_BY_ENVELOPE}"
+    return " ".join(rules)
 
 
 def slices(events: Sequence[Event], facts: Facts, limit: int) -> Iterator[list[Event]]:

@@ -14,7 +14,7 @@ from worker.core.plan import Decision, Plan, PlannedDelivery, PlannedNotificatio
 from worker.core.routing import slice_lane
 from worker.ledger.connection import Ledger, statement
 
-EVENT_COLUMNS, NOTIFICATION_COLUMNS, DELIVERY_COLUMNS, FAN_OUT_COLUMNS = 16, 7, 13, 3
+EVENT_COLUMNS, NOTIFICATION_COLUMNS, DELIVERY_COLUMNS, FAN_OUT_COLUMNS = 17, 8, 14, 3
 
 
 class Ready(NamedTuple):
@@ -78,7 +78,7 @@ def _event_row(decision: Decision, repeats: int) -> tuple[object, ...]:
     return (
         event.key, event.source, event.id, event.type, event.time, event.subject, event.actor, event.audience,
         event.priority, event.expires_at, event.version, _json(data), _json(event.extensions or {}),
-        event.traceparent, decision.reason, repeats,
+        event.traceparent, decision.reason, repeats, decision.routes,
     )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def _json(value: Mapping[str, object]) -> str:
 def _notification_row(event: Event, notification: PlannedNotification) -> tuple[object, ...]:
     return (
         notification.id, event.key, notification.person_id, notification.route, event.info.category,
-        event.info.critical, notification.expires_at,
+        event.info.critical, notification.expires_at, notification.rule,
     )  # fmt: skip
 
 
@@ -106,4 +106,4 @@ def _delivery_row(event: Event, notification: PlannedNotification, delivery: Pla
             fate: tuple[object, ...] = (plan.lane, "queued", "", "", plan.attempt_limit, plan.on_unsure)
         case Skip() as skip:
             fate = (Lane.NORMAL, "skipped", skip.reason, skip.detail, 0, "hold")
-    return (*shared, *fate, notification.expires_at)
+    return (*shared, *fate, notification.expires_at, delivery.decided_by)

@@ -23,10 +23,11 @@ from worker.core.plan import (
     delivery_id,
     notification_id,
 )
-from worker.core.preferences import objection
-from worker.core.routing import Audience, audience_of, is_crowded, members, unresolved
+from worker.core.preferences import Wish, wish
+from worker.core.routing import Audience, audience_of, is_crowded, members, rules_of, unresolved
 
 DIRECTORY = "directory"
+_CRITICAL = Wish(is_wanted=True, by="critical")
 
 
 def decide(
@@ -52,12 +53,13 @@ def _decide_one(event: Event, facts: Facts, channels: Mapping[str, ChannelRule],
     fan_out = is_crowded(event, facts)
     expires_at = event.expires_at or now + _life_of(event)
     notifications = tuple(
-        _notify(event, route, person_id, facts.people.get(person_id), expires_at, channels, now)
+        _notify(event, route, person_id, rule, facts.people.get(person_id), expires_at, channels, now)
         for route in event.info.routes
-        for person_id in _told(audience_of(event, route), {} if fan_out else facts.people)
+        for person_id, rule in _told(audience_of(event, route), {} if fan_out else facts.people)
     )
     reason = "" if notifications or fan_out else "audience_empty"
-    return Decision(event, notifications, reason, fan_out, expires_at)
+    routes = rules_of(event.info.routes, is_replaced=event.persons is not None)
+    return Decision(event, notifications, reason, fan_out, expires_at, routes)
 
 
 def decide_slice(
@@ -67,9 +69,9 @@ def decide_slice(
     expires_at = event.expires_at or now + _life_of(event)
     known = {person.id: person for person in people}
     notifications = tuple(
-        _notify(event, route, person_id, known[person_id], expires_at, channels, now)
+        _notify(event, route, person_id, rule, known[person_id], expires_at, channels, now)
         for route in event.info.routes
-        for person_id in members(audience_of(event, route), people)
+        for person_id, rule in members(audience_of(event, route), people)
     )
     return Decision(event, notifications, expires_at=expires_at)
 
@@ -79,9 +81,10 @@ def _life_of(event: Event) -> timedelta:
     return timedelta(days=days) if days else event.info.expires
 
 
-def _told(audience: Audience, people: Mapping[str, Person]) -> Iterator[str]:
-    """The audience's people, each once: those named, known or not, then those in a role."""
-    yield from audience.persons
+def _told(audience: Audience, people: Mapping[str, Person]) -> Iterator[tuple[str, str]]:
+    """The audience's people, each once with the rule that says so: those named, known or not, then those in a role."""
+    for person_id in audience.persons:
+        yield person_id, audience.named_by
     if audience.roles:
         yield from members(audience, people.values())
 
@@ -90,6 +93,7 @@ def _notify(
     event: Event,
     route: Route,
     person_id: str,
+    rule: str,
     person: Person | None,
     expires_at: datetime,
     channels: Mapping[str, ChannelRule],
@@ -100,9 +104,10 @@ def _notify(
     priority = event.priority or getattr(event.payload, "priority", None) or route.priority
     deliveries: list[PlannedDelivery] = []
     for channel in route.channels:
-        for address, decision in _choose(event, person, channel, channels.get(channel), objections, priority):
-            deliveries.append(PlannedDelivery(delivery_id(notification, channel, address), channel, address, decision))
-    return PlannedNotification(notification, person_id, route.audience, expires_at, tuple(deliveries))
+        for address, decision, by in _choose(event, person, channel, channels.get(channel), objections, priority):
+            planned = PlannedDelivery(delivery_id(notification, channel, address), channel, address, decision, by)
+            deliveries.append(planned)
+    return PlannedNotification(notification, person_id, route.audience, expires_at, tuple(deliveries), rule)
 
 
 def _objection_to_all(
@@ -124,24 +129,25 @@ def _choose(
     rule: ChannelRule | None,
     objections: Skip | None,
     priority: Priority,
-) -> Iterator[tuple[str, Plan | Skip]]:
-    """One plan or skip per address of the channel; a skip without an address where there is none."""
+) -> Iterator[tuple[str, Plan | Skip, str]]:
+    """One plan or skip per address of the channel, and what let it be so; without an address where there is none."""
     if objections is not None or person is None:
-        yield "", objections or Skip("person_unknown")
+        yield "", objections or Skip("person_unknown"), ""
         return
     if rule is None:
-        yield "", Skip("channel_not_configured", f"{channel} is not among KABAR_CHANNELS")
+        yield "", Skip("channel_not_configured", f"{channel} is not among KABAR_CHANNELS"), ""
         return
-    against = "" if event.info.critical else objection(person.preferences, event.type, event.info.category, channel)
-    if against:
-        yield "", Skip("preference", against)
+    info = event.info
+    is_wanted, by = _CRITICAL if info.critical else wish(person.preferences, event.type, info.category, channel)
+    if not is_wanted:
+        yield "", Skip("preference", by), by
         return
     plan = Plan(LANE_OF[priority], rule.attempt_limit, rule.on_unsure)
     if not rule.needs_address:
-        yield person.id, plan
+        yield person.id, plan, by
         return
     addresses = [known for known in person.addresses if known.channel == channel]
     if not addresses:
-        yield "", Skip("no_address", f"{channel} has no address for this person")
+        yield "", Skip("no_address", f"{channel} has no address for this person"), by
     for known in addresses:
-        yield known.address, Skip("address_suppressed", known.suppressed) if known.suppressed else plan
+        yield known.address, Skip("address_suppressed", known.suppressed) if known.suppressed else plan, by
