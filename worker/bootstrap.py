@@ -21,11 +21,11 @@ from worker.channels.base import Channel
 from worker.channels.inbox import InboxChannel
 from worker.channels.layout import Brand
 from worker.core.editions import Editions
-from worker.core.outcome import UnsurePolicy
 from worker.core.plan import ChannelRule
 from worker.errors import KabarError, ServiceUnavailable, SettingsInvalid
 from worker.health import HealthServer
 from worker.ledger.connection import Ledger, advice
+from worker.policies import rules_for
 from worker.roles.accounts import Accounts
 from worker.roles.announcer import Announcer
 from worker.roles.courier import Courier, inboxes_of
@@ -144,19 +144,11 @@ def _needed(value: str | None, channel: str, name: str) -> str:
     return value
 
 
-def channel_rules(settings: Settings, channels: Mapping[str, Sequence[Channel[Any]]]) -> dict[str, ChannelRule]:
+def channel_rules(
+    settings: Settings, channels: Mapping[str, Sequence[Channel[Any]]], catalogue: Catalogue
+) -> dict[str, ChannelRule]:
     """Say what deciding must know of each channel."""
-    unknown = settings.on_unsure.keys() - channels.keys()
-    if unknown:
-        raise SettingsInvalid(f"KABAR_ON_UNSURE names {min(unknown)}, which KABAR_CHANNELS does not switch on")
-    return {
-        name: ChannelRule(
-            settings.attempt_limit,
-            UnsurePolicy(settings.on_unsure.get(name, providers[0].abilities.on_unsure)),
-            needs_address=name != "inbox",
-        )
-        for name, providers in channels.items()
-    }
+    return rules_for(settings, {name: one[0].abilities.on_unsure for name, one in channels.items()}, catalogue)
 
 
 class Process:
@@ -166,7 +158,7 @@ class Process:
         self._channels = build_channels(settings)
         _check_narrowing(courier_channels, self._channels)
         catalogue = build_catalogue(settings)
-        rules = channel_rules(settings, self._channels)
+        rules = channel_rules(settings, self._channels, catalogue)
         wanted = topology(catalogue, self._channels)
 
         async def declare_all(connection: AbstractConnection) -> None:

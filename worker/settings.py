@@ -72,7 +72,10 @@ class Settings(BaseSettings):
     )
     attempt_limit: int = Field(8, ge=1, le=50, description="how often one delivery is tried before it is dead")
     on_unsure: Policies = Field(
-        {}, description="what to do when nobody knows whether a message went out, per channel: slack=resend,email=hold"
+        {},
+        description="what to do when nobody knows whether a message went out, `resend` or `hold`, by CHANNEL or"
+        " CHANNEL.CATEGORY, which goes before: `email=hold,slack.billing=resend`. Unless set, inbox, email and all that"
+        " is critical are sent again, the rest is held",
     )
 
     smtp_url: SecretStr | None = Field(

@@ -171,6 +171,21 @@ def test_where_no_preference_was_asked_none_is_named() -> None:
     assert (unknown.decided_by, off.decided_by) == ("", "")
 
 
+def test_the_policy_for_the_unsure_is_the_channels_for_the_category() -> None:
+    """What is critical must arrive, and is sent again where the channel would rather hold."""
+    rules = {"email": ChannelRule(3, UnsurePolicy.HOLD, on_unsure_of={"billing": UnsurePolicy.RESEND})}
+    plain = {"email": ChannelRule(3, UnsurePolicy.HOLD)}
+
+    policies = [
+        one.decision.on_unsure
+        for kind, channels in (("test.paid", rules), ("test.paid", plain), ("test.alarm", plain))
+        for one in deliveries(decided(event(kind), facts(person("ani")), channels))["email"]
+        if isinstance(one.decision, Plan)
+    ]
+
+    assert policies == [UnsurePolicy.RESEND, UnsurePolicy.HOLD, UnsurePolicy.RESEND]
+
+
 def test_the_events_own_audience_replaces_that_of_the_first_route_only() -> None:
     """The other routes go on telling whom they always tell."""
     known = facts(person("ani"), person("bo"), person("root", roles=("admin",)))

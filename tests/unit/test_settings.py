@@ -192,7 +192,15 @@ def test_a_policy_for_a_channel_that_is_off_is_a_mistake(environment: pytest.Mon
     settings = load(environment, KABAR_ON_UNSURE="slack=hold")
 
     with pytest.raises(SettingsInvalid, match="KABAR_ON_UNSURE names slack"):
-        channel_rules(settings, build_channels(settings))
+        channel_rules(settings, build_channels(settings), build_catalogue(settings))
+
+
+def test_a_policy_for_a_category_that_no_event_has_is_a_mistake(environment: pytest.MonkeyPatch) -> None:
+    """It would be without effect; the categories there are get named."""
+    settings = load(environment, KABAR_ON_UNSURE="inbox.biling=hold")
+
+    with pytest.raises(SettingsInvalid, match=r"names the category 'biling'; the categories are .*billing"):
+        channel_rules(settings, build_channels(settings), build_catalogue(settings))
 
 
 def test_several_mail_servers_are_told_apart_even_by_a_comma_in_a_password(environment: pytest.MonkeyPatch) -> None:
@@ -210,10 +218,37 @@ def test_the_policy_that_is_set_holds_over_the_channels_own(environment: pytest.
     """Else the channel knows best."""
     settings = load(environment, KABAR_ON_UNSURE="inbox=hold", KABAR_ATTEMPT_LIMIT="3")
 
-    rules = channel_rules(settings, build_channels(settings))
+    rules = channel_rules(settings, build_channels(settings), build_catalogue(settings))
 
     assert (rules["inbox"].on_unsure, rules["inbox"].attempt_limit) == (UnsurePolicy.HOLD, 3)
     assert not rules["inbox"].needs_address
+
+
+@pytest.mark.parametrize(
+    ("given", "critical", "billing", "promo"),
+    [
+        ("", "resend", "hold", "hold"),
+        ("slack=hold", "hold", "hold", "hold"),
+        ("slack=resend", "resend", "resend", "resend"),
+        ("slack.billing=resend", "resend", "resend", "hold"),
+        ("slack=resend,slack.billing=hold,slack.system=hold", "hold", "hold", "resend"),
+    ],
+)
+def test_the_policy_of_a_category_goes_before_the_channels_and_critical_before_the_default(
+    environment: pytest.MonkeyPatch, given: str, critical: str, billing: str, promo: str
+) -> None:
+    """What must arrive is sent again unless the operator says otherwise; the narrower word holds."""
+    settings = load(environment, KABAR_CHANNELS="slack", KABAR_ON_UNSURE=given)
+    catalogue = build_catalogue(settings)
+
+    rule = channel_rules(settings, build_channels(settings), catalogue)["slack"]
+
+    policies = [
+        rule.policy(info)
+        for name in ("security.alert", "payment.completed", "promo.flash_sale")
+        if (info := catalogue.find(name))
+    ]
+    assert policies == [critical, billing, promo]
 
 
 @pytest.mark.parametrize("module", ["no.such.module", "schemas.events.billing_", "json"])

@@ -58,7 +58,7 @@ async def examine() -> list[Finding]:
         return [Finding("settings", line, "correct it; docs/settings.md lists them all") for line in _lines(error)]
     try:
         return [
-            _settings(settings, channels),
+            _settings(settings, channels, catalogue),
             *await _database(settings, catalogue),
             *await _broker(settings, catalogue),
             *await asyncio.gather(*(_provider(one, channels) for one in chain.from_iterable(channels.values()))),
@@ -73,9 +73,9 @@ def _lines(error: KabarError) -> list[str]:
     return str(error).splitlines()
 
 
-def _settings(settings: Settings, channels: Mapping[str, Sequence[Channel[Any]]]) -> Finding:
+def _settings(settings: Settings, channels: Mapping[str, Sequence[Channel[Any]]], catalogue: Catalogue) -> Finding:
     try:
-        channel_rules(settings, channels)
+        channel_rules(settings, channels, catalogue)
     except SettingsInvalid as error:
         return Finding("settings", str(error), "correct it; docs/settings.md lists them all")
     return Finding("settings", f"channels: {', '.join(settings.channels)}")

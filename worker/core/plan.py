@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from schemas.catalogue import Lane
+from schemas.catalogue import EventInfo, Lane
 from worker.core.message import Event, derived
 from worker.core.outcome import UnsurePolicy
 
@@ -42,11 +42,21 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRule:
-    """What deciding must know of a channel that this deployment has."""
+    """What deciding must know of a channel that this deployment has.
+
+    `on_unsure` is the policy of all that is neither critical, which must arrive, nor of a category with its own.
+    """
 
     attempt_limit: int
     on_unsure: UnsurePolicy
     needs_address: bool = True
+    on_unsure_critical: UnsurePolicy = UnsurePolicy.RESEND
+    on_unsure_of: Mapping[str, UnsurePolicy] = field(default_factory=dict)
+
+    def policy(self, info: EventInfo) -> UnsurePolicy:
+        """Answer what to do with a message of this type of which nobody knows whether it went out."""
+        own = self.on_unsure_of.get(info.category)
+        return own or (self.on_unsure_critical if info.critical else self.on_unsure)
 
 
 class Plan(NamedTuple):

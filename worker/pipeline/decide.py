@@ -142,7 +142,7 @@ def _choose(
     if not is_wanted:
         yield "", Skip("preference", by), by
         return
-    plan = Plan(LANE_OF[priority], rule.attempt_limit, rule.on_unsure)
+    plan = Plan(LANE_OF[priority], rule.attempt_limit, rule.policy(info))
     if not rule.needs_address:
         yield person.id, plan, by
         return

@@ -1,7 +1,8 @@
 """What decided: which routes an event had, what put a person into an audience, what let each delivery be sent or not.
 
-And the events in the order of their arrival, for an audit that walks them in small steps: a BRIN cannot give an order.
-And of a large audience's rows one person's, without a look at the others'. Columns are added and none changed: a worker of the version before goes on, and leaves them empty.
+Two more indexes: the events in the order of their arrival, to be walked in small steps, and of a large audience's rows
+one person's, without a look at the others'. Columns are added and none changed: a worker of the version before goes on,
+and leaves them empty.
 
 Revision ID: 0008
 """
