@@ -58,7 +58,7 @@ class Services:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="kabar-tests-"))
         self._is_open = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="services")
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="services", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._stack = AsyncExitStack()

@@ -366,3 +366,21 @@ async def test_a_preview_uses_the_data_it_is_given(desk: Desk, tmp_path: Path) -
     assert "US$7.00" in answer.out
     assert refused.code == 2
     assert "payment_id" in refused.err
+
+
+async def test_a_preview_can_be_sent_to_ones_own_address(desk: Desk, tmp_path: Path, world: World) -> None:
+    """An author sees the mail in a real mail program, and nobody else hears of it; what cannot be sent says why."""
+    mail = environment_of(world.settings)
+    shown = ("preview", "payment.failed", "--to", tmp_path / "out", "--send-to", "author@example.com")
+
+    answer = await desk.template(*shown, "--channel", "email", **mail)
+    refused = await desk.template(*shown, "--channel", "inbox", **mail)
+    away = await desk.template(*shown, "--channel", "email", **mail | {"KABAR_SMTP_URL": "smtp://127.0.0.1:1"})
+
+    assert answer.code == 0, answer.err
+    (arrived,) = world.simulator.arrived("email")
+    assert arrived.to == "author@example.com"
+    assert await world.rows("SELECT 1 FROM deliveries") == []
+    assert (refused.code, away.code) == (2, 2)
+    assert "--send-to needs --channel" in refused.err
+    assert "email did not take it: " in away.err

@@ -16,7 +16,7 @@ from html import unescape
 from pathlib import Path
 from re import sub
 from typing import Any, get_args
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 import typer
@@ -32,10 +32,11 @@ from worker.channels.telegram import TelegramMessage, payload
 from worker.commands.template_work import load, try_sources
 from worker.core.editions import Editions, Published, place_of
 from worker.core.example import plausible_data
-from worker.core.outcome import Deferred, Refused, UnsurePolicy
-from worker.errors import NotFound, SettingsInvalid
+from worker.core.outcome import Deferred, Refused, Sent, UnsurePolicy
+from worker.errors import NotFound, ServiceUnavailable, SettingsInvalid
 from worker.ledger.deliveries import Leased
 from worker.pipeline.render import render
+from worker.pipeline.send import send
 from worker.settings import ChannelName, Settings, load_settings
 from worker.texts import read_text
 
@@ -50,7 +51,7 @@ _NOWHERE: dict[str, object] = {"database_url": "postgresql://nowhere/kabar", "am
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to preview. Empty `audience` and `channel`: all of them."""
+    """What to preview. Empty `audience` and `channel`: all of them. `send_to`: an address that gets it, too."""
 
     event_type: str
     audience: str
@@ -60,6 +61,7 @@ class Wish:
     texts: Sequence[Path]
     folder: Path
     files_only: bool = False
+    send_to: str = ""
 
 
 async def preview(wish: Wish) -> list[Path]:
@@ -73,13 +75,15 @@ async def preview(wish: Wish) -> list[Path]:
         raise NotFound(f"there is no event type {wish.event_type}: see `kabar template list`")
     data = _data(wish.data, info)
     pages: list[Path] = []
-    for route, name in _wanted(info, wish):
-        channel = _channel(settings, name)
+    for route, name in _wanted(settings, info, wish):
+        channel = build_channels(settings)[name][0] if wish.send_to else _channel(settings, name)
         leased = _leased(wish, route, name, data)
         rendered = render(leased, catalogue, editions, channel)
         title = f"{route.audience} · {name} · {wish.locale} · {rendered.version}"
         stem = wish.folder / wish.event_type / route.audience / f"{wish.locale}.{name}"
         pages += _write(title, rendered.message, stem)
+        if wish.send_to:
+            await _send(channel, rendered.message)
         await channel.aclose()
     return pages
 
@@ -95,7 +99,7 @@ def _with_drafts(settings: Settings, editions: Editions, files: Sequence[Path]) 
     )
 
 
-def _wanted(info: EventInfo, wish: Wish) -> Iterator[tuple[Route, str]]:
+def _wanted(settings: Settings, info: EventInfo, wish: Wish) -> Iterator[tuple[Route, str]]:
     found = [
         (route, name)
         for route in info.routes
@@ -105,6 +109,8 @@ def _wanted(info: EventInfo, wish: Wish) -> Iterator[tuple[Route, str]]:
     if not found:
         routes = "; ".join(f"{route.audience}: {', '.join(route.channels)}" for route in info.routes) or "to nobody"
         raise NotFound(f"{info.type} does not go there. It goes {routes}")
+    if wish.send_to and (wish.channel not in settings.channels or wish.channel == "inbox"):
+        raise SettingsInvalid("--send-to needs --channel with one of KABAR_CHANNELS that has addresses")
     made = [(route, name) for route, name in found if name in get_args(ChannelName)]
     if not made:
         raise NotFound(f"this version cannot deliver by {', '.join(dict.fromkeys(name for _, name in found))}")
@@ -142,11 +148,22 @@ def _data(file: Path | None, info: EventInfo) -> Mapping[str, JsonValue]:
 
 
 def _leased(wish: Wish, route: Route, channel: str, data: Mapping[str, JsonValue]) -> Leased:
+    delivery = uuid4() if wish.send_to else _DELIVERY  # a mail program shows one Message-ID once
+    address = wish.send_to or _ADDRESSES.get(channel, "ani")
     return Leased(
-        _DELIVERY, 0, _DELIVERY, "ani", channel, _ADDRESSES.get(channel, "ani"), Lane.NORMAL, 1, 1, UnsurePolicy.HOLD,
+        delivery, 0, _DELIVERY, "ani", channel, address, Lane.NORMAL, 1, 1, UnsurePolicy.HOLD,
         _NOW, route.audience, "preview", "kabar", wish.event_type, _NOW, orjson.dumps(data).decode(), None, "Ani",
         wish.locale, "Asia/Jakarta",
     )  # fmt: skip
+
+
+async def _send(channel: Channel[Any], message: object) -> None:
+    """Hand it to the provider as a courier would, but for the ledger: nobody is told of it, and nothing is repeated."""
+    outcome = await send(channel, message)
+    if not isinstance(outcome, Sent):
+        detail = getattr(outcome, "detail", "")
+        raise ServiceUnavailable(f"{channel.name} did not take it: {outcome.reason}{f' ({detail})' if detail else ''}")
+    typer.secho(f"sent by {channel.name}\n", fg="green")
 
 
 def _write(title: str, message: object, stem: Path) -> list[Path]:

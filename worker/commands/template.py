@@ -140,6 +140,9 @@ def preview(
     files_only: Annotated[
         bool, typer.Option("--files-only", help="without what was published; needs no database")
     ] = False,
+    send_to: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="also send it there, really, by the one --channel")
+    ] = "",
     open_: Annotated[bool, typer.Option("--open", help="open the pages in a browser")] = False,
 ) -> None:
     """Write what each medium shows: e-mails as HTML (and PNG where Chromium is there), wire forms, and text."""
@@ -147,7 +150,9 @@ def preview(
     from worker.commands.preview import preview as write_preview  # noqa: PLC0415
     from worker.commands.session import run_command  # noqa: PLC0415
 
-    wish = Wish(event_type, audience, channel, locale, data, tuple(text or ()), to, files_only=files_only)
+    wish = Wish(
+        event_type, audience, channel, locale, data, tuple(text or ()), to, files_only=files_only, send_to=send_to
+    )
     pages = run_command(write_preview(wish))
     for page in pages if open_ else ():
         typer.launch(str(page))
