@@ -968,6 +968,9 @@ HOT = (
     "person_changed", "person_removed", "preference_changed", "bury", "backlog", "expire", "paces_swept",
     "accounts_look", "account_reserve", "account_open", "account_claim", "account_probed", "account_close",
 )  # fmt: skip
+BY_STATE = {"wake", "reap", "overdue", "expire", "gauges", "backlog"}
+"""Those that ask for what is in a state, and so read an index of it. All others name the deliveries they want: in a
+rush hour such an index holds a million, of which the statistics of a quiet one know nothing."""
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -1005,8 +1008,9 @@ async def test_hot_statements_read_by_index_what_they_need_however_long_the_hist
             )
             (plan,) = json.loads(await connection.fetchval(explain))
             await connection.execute("DEALLOCATE hot")
+            few = [one for one in partial if name in BY_STATE or not one.startswith("deliveries_")]
             bad = [f"{one['Node Type']} on {one.get('Relation Name', one.get('Index Name'))}"
-                   for one in nodes(plan["Plan"]) if walks_all(one, partial)]  # fmt: skip
+                   for one in nodes(plan["Plan"]) if walks_all(one, few)]  # fmt: skip
             if bad:
                 found[f"{name} ({'analysed' if analysed else 'fresh'})"] = bad
     await connection.close()

@@ -36,6 +36,8 @@ _SESSION = {
     # Every statement finds its rows by an index. Plans are cached for the life of a connection, and one made while a
     # table was still empty would read the whole of it for ever.
     "enable_seqscan": "off",
+    # Counting what waits must not take every core from those who deliver.
+    "max_parallel_workers_per_gather": "0",
     "idle_in_transaction_session_timeout": "30s",
     # Rows that are to tell which code wrote them take it from here, by their column's default.
     "kabar.version": version("kabar"),

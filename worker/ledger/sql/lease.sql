@@ -2,6 +2,9 @@
 -- here: expiry, a person gone, an address gone or suppressed, a preference. Concurrent leases of the same row:
 -- the second waits for the first and finds it no longer queued.
 --
+-- `|| ''` hides from the planner that an index of all that is queued would do: statistics made in a quiet hour let it
+-- believe that this is nothing, and it would read the whole of it at each lease of a rush hour.
+--
 -- $4: how many seconds must lie between two messages to one address; 0: none, though one may have to rest; null: that
 -- is no question on this channel, and nothing of it is done. What would have to wait for longer than $5 seconds is put
 -- off until its slot and costs no attempt. What was put off goes before what is new, and keeps its place.
@@ -27,7 +30,7 @@ WITH judged AS (
     JOIN events e ON e.key = d.event_key
     LEFT JOIN people p ON p.id = d.person_id
     LEFT JOIN addresses a ON a.person_id = d.person_id AND a.channel = d.channel AND a.address = d.address
-    WHERE d.id = ANY($1::uuid[]) AND d.state = 'queued'
+    WHERE d.id = ANY($1::uuid[]) AND d.state || '' = 'queued'
 ), asked AS (
     SELECT id, key, was_put_off, row_number() OVER (PARTITION BY key ORDER BY was_put_off DESC) AS number
     FROM (SELECT id, was_put_off, hashtextextended(channel || ' ' || address, 0) AS key
@@ -75,7 +78,7 @@ SET state = CASE WHEN j.objection = 'expired' OR (j.is_put_off AND j.at >= d.exp
                   WHEN j.is_put_off THEN j.at ELSE now() + make_interval(secs => $3) END,
     finished_at = CASE WHEN j.objection <> '' OR (j.is_put_off AND j.at >= d.expires_at) THEN now() END
 FROM verdict j
-WHERE d.id = j.id AND d.state = 'queued'
+WHERE d.id = j.id AND d.state || '' = 'queued'
 RETURNING d.id, d.notification_id, d.person_id, d.channel, d.address, d.lane, d.state, d.reason, d.attempt,
           d.attempt_limit, d.on_unsure, d.created_at, j.route, j.event_id, j.source, j.type, j.time, j.data,
           j.traceparent, j.name, j.locale, j.time_zone, d.template_edition,

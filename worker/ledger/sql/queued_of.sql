@@ -1,2 +1,2 @@
--- Which of these deliveries still wait for a courier.
-SELECT id, channel, lane FROM deliveries WHERE id = ANY($1::uuid[]) AND state = 'queued'
+-- Which of these deliveries still wait for a courier. `|| ''`: see lease.sql.
+SELECT id, channel, lane FROM deliveries WHERE id = ANY($1::uuid[]) AND state || '' = 'queued'
