@@ -182,6 +182,7 @@ async def test_no_question_reads_a_whole_table(database_url: str) -> None:
         ("dead_list", "", "", "", "", NOW, 10), ("dead_tally", "", "", "", "", NOW), ("dead_group_find", "ab"),
         ("dead_page", "", "", "", "", NOW, NOW, some_id, 10, 1000), ("dead_groups", False, 10),
         ("dead_find", "abcdef"), ("dead_history", some_id), ("dead_fates", [some_id]),
+        ("dead_payload", some_id), ("dead_export", "", "", "", "", NOW, some_id, 10, 1000),
         ("person_find", "ani"), ("backlog",),
     ):  # fmt: skip
         plan = "\n".join(row[0] for row in await ledger.fetch(f"EXPLAIN {statement(name)}", *arguments))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -86,6 +87,7 @@ def show_letter(
     letter_id: OneId,
     *,
     full: Annotated[bool, typer.Option("--full", help="print all of a long body")] = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="show secrets and addresses in full")] = False,
 ) -> None:
     """Show one letter: the reason and the remedy, the message as it came or the attempts made, and its history."""
     from worker.commands.dead_view import print_letter, read_letter  # noqa: PLC0415
@@ -94,7 +96,7 @@ def show_letter(
 
     async def show() -> None:
         async with open_ledger(load_settings()) as ledger:
-            print_letter(await read_letter(ledger, letter_id), is_full=full)
+            print_letter(await read_letter(ledger, letter_id), is_full=full, reveals=reveal)
 
     run_command(show())
 
@@ -149,3 +151,66 @@ def drop_letters(
     choice = Choice(ids or (), group, "", event_type, channel, since, first)
     choice.check()
     raise typer.Exit(run_command(drop(load_settings(), choice, reason)))
+
+
+@app.command("edit")
+def edit_letter(
+    letter_id: OneId,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="the new payload, JSON, instead of an editor; - is standard input"),
+    ] = None,
+) -> None:
+    """Mend the payload of an event that was not accepted, in $VISUAL or $EDITOR; then replay it.
+
+    Only what would be accepted is taken. What was changed is kept in the
+    letter's history. The event's id stays, so it cannot be told twice.
+    """
+    from worker.commands.dead_edit import edit  # noqa: PLC0415
+    from worker.commands.session import run_command  # noqa: PLC0415
+    from worker.settings import load_settings  # noqa: PLC0415
+
+    raise typer.Exit(run_command(edit(load_settings(), letter_id, data)))
+
+
+@app.command("export")
+def export_letters(
+    ids: Ids = None,
+    group: Group = "",
+    reason: Reason = "",
+    event_type: Type = "",
+    channel: Channel = "",
+    since: Since = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="a new file, instead of standard output")
+    ] = None,
+    *,
+    with_closed: Annotated[bool, typer.Option("--all", help="also letters that were replayed or dropped")] = False,
+) -> None:
+    """Write letters as lines of JSON, all that are open unless chosen otherwise. Nothing in them is masked."""
+    from worker.commands.dead_choice import Choice  # noqa: PLC0415
+    from worker.commands.dead_transfer import export_to  # noqa: PLC0415
+    from worker.commands.session import run_command  # noqa: PLC0415
+    from worker.settings import load_settings  # noqa: PLC0415
+
+    choice = Choice(ids or (), group, reason, event_type, channel, since)
+    choice.check(may_be_all=True)
+    raise typer.Exit(run_command(export_to(output, load_settings(), choice, with_closed=with_closed)))
+
+
+@app.command("import")
+def import_letters(
+    file: Annotated[Path, typer.Argument(help="what `kabar dead export` wrote; - is standard input")],
+) -> None:
+    """Take letters in with their ids, into another ledger or after they were removed. Sends nothing.
+
+    Good lines are taken, bad ones reported; then the exit code is 1. A letter
+    that is here already is refused. A delivery's letter can be replayed only
+    where its delivery is.
+    """
+    from worker.commands.dead_transfer import import_from  # noqa: PLC0415
+    from worker.commands.session import opened, run_command  # noqa: PLC0415
+    from worker.settings import load_settings  # noqa: PLC0415
+
+    with opened(file) as stream:
+        raise typer.Exit(run_command(import_from(stream, file.name, load_settings())))

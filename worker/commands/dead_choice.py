@@ -40,9 +40,9 @@ class Choice:
         ]  # fmt: skip
         return " ".join(f"--{name} {value}" for name, value in given if value)
 
-    def check(self) -> None:
-        """Raise BadParameter unless it says what is meant."""
-        if not self.ids and not replace(self, first=0).told():
+    def check(self, *, may_be_all: bool = False) -> None:
+        """Raise BadParameter unless it says what is meant; to say nothing means all where it `may_be_all`."""
+        if not may_be_all and not self.ids and not replace(self, first=0).told():
             raise typer.BadParameter("name letters by their ids, or choose with --group, --reason, --type or the like")
         if self.ids and self.told():
             raise typer.BadParameter("name letters by their ids, or choose by group or filter, not both")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 
 from worker.commands.screen import facts, moment, plain, screen, table
+from worker.core.veil import mask_text, mask_value
 from worker.errors import NotFound
 from worker.ledger.connection import Ledger, Record
-from worker.ledger.dead_letters import find, history
+from worker.ledger.dead_letters import find, history, payload_of
 from worker.ledger.inquiry import attempts_of, find_delivery
 
 _PREFIX = re.compile(r"[0-9a-f]{6,32}")
@@ -22,12 +23,13 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A letter with all that is known of it. `delivery` and its failed `attempts`: only of a delivery's letter."""
+    """A letter with all that is known of it. `delivery`, its failed `attempts` and its `payload`: of a delivery's."""
 
     letter: Record
     history: list[Record]
     delivery: Record | None
     attempts: list[Record]
+    payload: str | None
 
 
 async def find_letter(ledger: Ledger, given: str) -> Record:
@@ -52,6 +54,7 @@ async def read_letter(ledger: Ledger, given: str) -> Shown:
         await history(ledger, letter["id"]),
         await find_delivery(ledger, delivery_id) if delivery_id else None,
         await attempts_of(ledger, [delivery_id]) if delivery_id else [],
+        await payload_of(ledger, delivery_id) if delivery_id else None,
     )
 
 
@@ -103,8 +106,8 @@ def print_list(letters: Sequence[Record], limit: int) -> None:
         out.print("there may be more: see --limit")
 
 
-def print_letter(shown: Shown, *, is_full: bool) -> None:
-    """Print one letter."""
+def print_letter(shown: Shown, *, is_full: bool, reveals: bool) -> None:
+    """Print one letter. Secrets and addresses are hidden, unless it `reveals` them."""
     out, letter = screen(), shown.letter
     out.print(
         facts(
@@ -119,18 +122,29 @@ def print_letter(shown: Shown, *, is_full: bool) -> None:
                 ("reason", letter["reason"]),
                 ("field", letter["field"]),
                 ("detail" if letter["kind"] == "delivery" else "remedy", letter["remedy"]),
-                ("fingerprint", letter["fingerprint"]),
+                ("group", letter["fingerprint"]),
+                ("provider", letter["provider"]),
+                ("text", letter["template_version"]),
+                ("Kabar", letter["kabar_version"]),
                 ("routing key", letter["routing_key"]),
+                ("first seen", moment(letter["first_seen_at"])),
                 ("arrived", f"{moment(letter['created_at'])}, {letter['arrivals']} times"),
             ]
         )
     )
     if letter["kind"] == "delivery":
         _print_delivery(out, shown)
+        body = (shown.payload or "").encode()
     else:
-        _print_message(out, letter, is_full=is_full)
+        _print_headers(out, letter, reveals=reveals)
+        body = letter["body"] or b""
+    if body:
+        _print_body(out, body, is_full=is_full, reveals=reveals)
     if shown.history:
-        rows = [(moment(row["at"]), row["actor"], row["action"], row["detail"]) for row in shown.history]
+        rows = [
+            (moment(row["at"]), row["actor"], row["action"], row["detail"] if reveals else mask_text(row["detail"]))
+            for row in shown.history
+        ]
         out.print("", table(("at", "who", "did", "detail"), rows, "history"))
 
 
@@ -159,27 +173,28 @@ def _print_delivery(out: Console, shown: Shown) -> None:
     out.print("", table(("attempt", "at", "outcome", "reason", "detail", "ms"), rows))
 
 
-def _print_message(out: Console, letter: Record, *, is_full: bool) -> None:
+def _print_headers(out: Console, letter: Record, *, reveals: bool) -> None:
     known = json.loads(letter["properties"]) if letter["properties"] else {}
     properties = [(name, value) for name, value in known.items() if name != "headers"]
-    out.print("", facts([*properties, *((f"header {name}", value) for name, value in _headers(known))]))
-    body = letter["body"] or b""
-    text = _pretty(body)
+    headers = [
+        (name, value if reveals else mask_value(value, name)) for name, value in known.get("headers", {}).items()
+    ]
+    out.print("", facts([*properties, *((f"header {name}", value) for name, value in headers)]))
+
+
+def _print_body(out: Console, body: bytes, *, is_full: bool, reveals: bool) -> None:
+    text = _pretty(body, reveals=reveals)
     out.print("", plain(f"body, {len(body):,} bytes", "bold"))
     out.print(plain(text if is_full else text[:_SHOWN_CHARACTERS]), soft_wrap=True)
     if not is_full and len(text) > _SHOWN_CHARACTERS:
         out.print(f"… {len(text) - _SHOWN_CHARACTERS:,} more characters: see --full")
 
 
-def _headers(known: dict[str, object]) -> Iterator[tuple[str, object]]:
-    headers = known.get("headers")
-    if isinstance(headers, dict):
-        yield from headers.items()
-
-
-def _pretty(body: bytes) -> str:
+def _pretty(body: bytes, *, reveals: bool) -> str:
     """Lay out JSON; show anything else as it is, bytes that are no UTF-8 in hexadecimal."""
     try:
-        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+        document = json.loads(body)
+        return json.dumps(document if reveals else mask_value(document), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
-        return body.decode("utf-8", "backslashreplace")
+        text = body.decode("utf-8", "backslashreplace")
+        return text if reveals else mask_text(text)

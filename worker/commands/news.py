@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Self
 
 import typer
 from rich.console import Console
@@ -19,9 +20,10 @@ class News:
         self._bar = _bar(things) if sys.stderr.isatty() else None
         self._task = self._bar.add_task(doing, total=total, done=0) if self._bar else None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         if self._bar:
             self._bar.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self._bar:

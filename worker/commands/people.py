@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -39,25 +36,12 @@ def import_people(
     Safe to repeat.
     """
     from worker.commands.people_import import import_from  # noqa: PLC0415 - each command loads only what it needs
-    from worker.commands.session import run_command  # noqa: PLC0415
+    from worker.commands.session import opened, run_command  # noqa: PLC0415
     from worker.settings import load_settings  # noqa: PLC0415
 
-    with _opened(file) as stream:
+    with opened(file) as stream:
         bad = run_command(import_from(stream, None if dry_run else load_settings()))
     raise typer.Exit(1 if bad else 0)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
-    if str(file) == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        stream = file.open("rb")
-    except OSError as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
-    with stream:
-        yield stream
 
 
 @app.command("show")

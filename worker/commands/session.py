@@ -1,13 +1,16 @@
-"""What a command has open while it works: the ledger, and the broker where it publishes."""
+"""What a command has open while it works: the ledger, the broker where it publishes, a file it was given."""
 
 from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
+import typer
 from aiormq.abc import AbstractConnection
 
 from worker import log
@@ -32,6 +35,20 @@ def operator() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """Open a file to be read, for the block; `-` is standard input. BadParameter where it cannot be."""
+    if str(file) == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = file.open("rb")
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
+    with stream:
+        yield stream
 
 
 @asynccontextmanager

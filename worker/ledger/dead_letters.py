@@ -12,6 +12,12 @@ from worker.core.dead_letter import DeadLetter
 from worker.ledger.connection import Ledger, Record, statement
 
 _PAGE_BYTES = 8 * 1024 * 1024
+COLUMNS = (
+    "id", "kind", "delivery_id", "event_id", "event_type", "channel", "stage", "reason", "field", "remedy",
+    "fingerprint", "body", "properties", "routing_key", "state", "arrivals", "created_at", "resolved_at",
+    "first_seen_at", "kabar_version", "template_version", "provider",
+)  # fmt: skip
+"""All that is kept of a letter."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -84,6 +90,14 @@ async def pages(ledger: Ledger, wanted: Filter, *, until: datetime, size: int) -
         before, behind = page[-1]["created_at"], page[-1]["id"]
 
 
+async def pages_of_all(ledger: Ledger, wanted: Filter, *, size: int) -> AsyncIterator[list[Record]]:
+    """Answer letters whole, also those that are not open, in the order of their ids; bounded as `pages`."""
+    behind = UUID(int=0)
+    while page := await ledger.fetch(statement("dead_export"), *_columns(wanted), behind, size, _PAGE_BYTES):
+        yield page
+        behind = page[-1]["id"]
+
+
 async def find(ledger: Ledger, prefix: str) -> list[Record]:
     """Answer the letters whose id begins with `prefix`, whole; at most two, so that a doubt can be seen."""
     return await ledger.fetch(statement("dead_find"), prefix)
@@ -122,6 +136,32 @@ async def close_published(ledger: Ledger, published: Sequence[tuple[Record, str]
 async def drop(ledger: Ledger, letters: Sequence[Record], actor: str, reason: str) -> set[UUID]:
     """Close letters for good; answers those that were open, and have not arrived again since they were read."""
     return await _closed(ledger, "dead_drop", letters, actor, reason)
+
+
+async def payload_of(ledger: Ledger, delivery_id: UUID) -> str | None:
+    """Answer the payload of the event that a delivery tells, JSON; None where it is not in the ledger any more."""
+    rows = await ledger.fetch(statement("dead_payload"), delivery_id)
+    return str(rows[0]["data"]) if rows else None
+
+
+async def edit(ledger: Ledger, letter: Record, body: bytes, actor: str, change: str) -> bool:
+    """Give an event's letter another body, and keep the change in the audit.
+
+    False, and nothing changed: it is not open any more, or is not as it was when it was read.
+    """
+    given = (letter["id"], letter["arrivals"], letter["body"], body, actor, change)
+    return bool(await ledger.fetch(statement("dead_edit"), *given))
+
+
+async def take_in(ledger: Ledger, letters: Sequence[tuple[object, ...]], actor: str, origin: str) -> set[UUID]:
+    """Write letters from elsewhere, their columns in the order of `COLUMNS`; answers those that were not here yet."""
+    rows = await ledger.fetch(statement("dead_import"), *zip(*letters, strict=True), actor, origin)
+    return {row["id"] for row in rows}
+
+
+async def note_export(ledger: Ledger, actor: str, detail: str) -> None:
+    """Say in the audit that letters were taken out."""
+    await ledger.fetch(statement("audit_note"), actor, "dead_letter.exported", "dead_letters", detail)
 
 
 async def _closed(
