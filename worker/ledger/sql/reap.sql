@@ -18,16 +18,17 @@ WITH lost AS (
                            THEN NULL ELSE now() END
     FROM lost WHERE d.id = lost.id
     RETURNING d.id, d.notification_id, d.event_key, d.person_id, d.channel, d.state, d.reason, d.attempt,
-              d.template_version
+              d.template_version, d.provider
 ), tried AS (
     INSERT INTO attempts (delivery_id, attempt, outcome, reason, detail)
     SELECT id, attempt, 'unsure', reason, '' FROM reaped
 ), buried AS (
     INSERT INTO dead_letters (id, kind, delivery_id, event_id, event_type, channel, stage, reason, remedy, fingerprint,
-                              template_version)
+                              template_version, provider)
     SELECT gen_random_uuid(), 'delivery', r.id, e.id, e.type, r.channel, 'lease', r.reason,
            'its worker died or hung at each attempt: look at the worker''s log around these times',
-           left(md5('lease' || r.channel || r.reason), 16), coalesce(r.template_version, '')
+           left(md5('lease' || r.channel || r.reason), 16), coalesce(r.template_version, ''),
+           coalesce(r.provider, '')
     FROM reaped r JOIN events e ON e.key = r.event_key WHERE r.state = 'dead'
 )
 SELECT r.id, r.notification_id, r.person_id, r.channel, r.state, r.reason, r.attempt, e.id AS event_id, e.source, e.type,
