@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from worker.commands import dead, people, template
+from worker.commands import dead, people, template, unsure
 from worker.commands.doctor import doctor
 from worker.commands.status import status
 from worker.errors import KabarError, ServiceUnavailable
@@ -180,6 +180,7 @@ app.command()(status)
 app.command()(doctor)
 app.add_typer(people.app, name="people")
 app.add_typer(dead.app, name="dead")
+app.add_typer(unsure.app, name="unsure")
 app.add_typer(template.app, name="template")
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

@@ -67,7 +67,7 @@ def show_person(
 
 
 def _print_person(person: Record, *, reveal: bool) -> None:
-    from worker.commands.screen import facts, moment, screen, table  # noqa: PLC0415
+    from worker.commands.screen import facts, masked, moment, screen, table  # noqa: PLC0415
 
     out = screen()
     out.print(
@@ -85,17 +85,9 @@ def _print_person(person: Record, *, reveal: bool) -> None:
     )
     if person["addresses"]:
         rows = [
-            (channel, address if reveal else _masked(address), f"not used: {why}" if why else "in use")
+            (channel, address if reveal else masked(address), f"not used: {why}" if why else "in use")
             for channel, address, why in person["addresses"]
         ]
         out.print("", table(("channel", "address", "state"), rows))
     if person["preferences"]:
         out.print("", table(("preference", "channel", "wanted"), person["preferences"]))
-
-
-def _masked(address: str) -> str:
-    """Show as much of an address as tells one of a person's from another: a mail domain, a webhook's host."""
-    if "://" in address:
-        return "/".join(address.split("/")[:3]) + "/…"
-    name, at, domain = address.rpartition("@")
-    return f"{name[:1]}…@{domain}" if at else f"{address[:2]}…"

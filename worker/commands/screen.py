@@ -51,6 +51,14 @@ def moment(at: datetime | None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
 
 
+def masked(address: str) -> str:
+    """Show as much of an address as tells one of a person's from another: a mail domain, a webhook's host."""
+    if "://" in address:
+        return "/".join(address.split("/")[:3]) + "/…"
+    name, at, domain = address.rpartition("@")
+    return f"{name[:1]}…@{domain}" if at else f"{address[:2]}…"
+
+
 def print_json(value: object) -> None:
     """Print one JSON document; moments as RFC 3339, ids as text."""
     sys.stdout.write(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode() + "\n")
