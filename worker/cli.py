@@ -14,6 +14,7 @@ import typer
 
 from worker.commands import dead, people, template, unsure
 from worker.commands.doctor import doctor
+from worker.commands.explain import explain
 from worker.commands.status import status
 from worker.errors import KabarError, ServiceUnavailable
 
@@ -177,6 +178,7 @@ def _split(text: str) -> list[str]:
 
 
 app.command()(status)
+app.command()(explain)
 app.command()(doctor)
 app.add_typer(people.app, name="people")
 app.add_typer(dead.app, name="dead")
