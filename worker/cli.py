@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from worker.commands import dead, people, template, unsure
+from worker.commands.audit import audit
 from worker.commands.doctor import doctor
 from worker.commands.explain import explain
 from worker.commands.status import status
@@ -180,6 +181,7 @@ def _split(text: str) -> list[str]:
 app.command()(status)
 app.command()(explain)
 app.command()(doctor)
+app.command()(audit)
 app.add_typer(people.app, name="people")
 app.add_typer(dead.app, name="dead")
 app.add_typer(unsure.app, name="unsure")

@@ -31,6 +31,8 @@ class Inspection:
     """There under the right name, with other arguments."""
     depths: dict[str, int]
     """Messages that wait, by queue."""
+    consumers: dict[str, int]
+    """Who takes them, by queue."""
 
 
 async def inspect(urls: Sequence[str], wanted: Topology) -> Inspection:
@@ -50,6 +52,7 @@ async def inspect(urls: Sequence[str], wanted: Topology) -> Inspection:
             tuple(objects.missing),
             tuple(objects.different),
             objects.depths,
+            objects.consumers,
         )
     except BROKER_ERRORS as error:
         raise ServiceUnavailable(f"the broker was lost on the way ({type(error).__name__}): repeat this") from error
@@ -91,6 +94,7 @@ class _Objects:
         self.missing: list[str] = []
         self.different: list[str] = []
         self.depths: dict[str, int] = {}
+        self.consumers: dict[str, int] = {}
 
     async def look_at_exchange(self, wanted: Exchange) -> None:
         """Declare it passively, which changes nothing; where it is there, compare by declaring it as it should be."""
@@ -107,11 +111,12 @@ class _Objects:
         )
 
     async def look_at_queue(self, wanted: Queue) -> None:
-        """As with an exchange; counts its messages too."""
+        """As with an exchange; counts its messages and consumers too."""
 
         async def count(channel: AbstractChannel) -> None:
             declared = await channel.queue_declare(wanted.name, passive=True)
             self.depths[wanted.name] = declared.message_count or 0
+            self.consumers[wanted.name] = declared.consumer_count or 0
 
         await self._look(
             wanted.name,
