@@ -20,7 +20,7 @@ Tell = Callable[[Round], Round]
 async def test_killed_workers_lose_nothing(tmp_path: Path, rabbitmq_url: str, database_url: str, tell: Tell) -> None:
     """Killed in mid-sentence: a mail may come twice, no message of a chat does, and nothing is forgotten."""
     async with scene(tmp_path, amqp_url=rabbitmq_url, database_url=database_url) as stage:
-        played = tell(await kill_workers(stage, kills=4, hurry=True))
+        played = tell(await kill_workers(stage, kills=3, hurry=True))
 
         assert played.broken() == []
         assert played.books.in_flight > 0
