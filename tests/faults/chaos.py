@@ -29,6 +29,7 @@ from worker.errors import KabarError
 _WORKERS = 2
 _PER_SECOND = 200
 _LONGEST_ROUND_SECONDS = 600
+_WIDTH = 100
 
 ROUNDS: Sequence[Callable[[Scene], Awaitable[Round]]] = (
     partial(workers.kill_workers, kills=8),
@@ -60,7 +61,8 @@ def main(arguments: Sequence[str]) -> int:
         document = {"cores": os.cpu_count(), "rounds": [one.document() for one in played]}
         sys.stdout.write(orjson.dumps(document).decode() + "\n")
     else:
-        Console(highlight=False).print(table(one.cells() for one in played))
+        width = None if sys.stdout.isatty() else _WIDTH
+        Console(highlight=False, width=width).print(table(one.cells() for one in played))
     broken = [f"✗ {one.fault}: {what}" for one in played for what in one.broken()]
     for line in broken:
         told.print(line, style="red", markup=False, soft_wrap=True)

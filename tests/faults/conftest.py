@@ -34,4 +34,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if played:
         terminalreporter.section("faults")
-        Console(width=160).print(table(map(tuple, played)))
+        Console(width=100).print(table(map(tuple, played)))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from tests.faults.books import Tally, tally
 
-COLUMNS = (
-    "fault", "events", "lost", "doubled (in flight)", "silent", "false dead", "unsure", "recovered in s", "promise",
-)  # fmt: skip
+COLUMNS = ("fault", "events", "lost", "doubled (in flight)", "silent", "false dead", "unsure", "recovered in s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Round:
         """Answer the round as a row of the table."""
         books = self.books
         return (
-            self.fault,
+            f"{'✗' if self.broken() else '✓'} {self.fault}",
             str(books.events),
             str(books.lost),
             f"{books.doubled} ({books.in_flight})",
@@ -44,13 +43,12 @@ class Round:
             str(books.false_dead),
             str(books.unsure),
             f"{self.recovered_seconds:.1f}",
-            "broken" if self.broken() else "kept",
         )
 
     def line(self) -> str:
         """Answer the round in one line."""
-        _, *rest = zip(COLUMNS, self.cells(), strict=True)
-        return f"{self.fault}: " + ", ".join(f"{name} {cell}" for name, cell in rest)
+        (_, fault), *rest = zip(COLUMNS, self.cells(), strict=True)
+        return f"{fault}: " + ", ".join(f"{name} {cell}" for name, cell in rest)
 
     def document(self) -> dict[str, object]:
         """Answer the round as JSON values."""
@@ -71,7 +69,10 @@ def unfinished(fault: str, problem: str) -> Round:
 
 def table(rows: Iterable[tuple[str, ...]]) -> Table:
     """Draw rows of cells under the columns."""
-    drawn = Table(*COLUMNS)
+    drawn = Table(box=SIMPLE)
+    drawn.add_column(COLUMNS[0], no_wrap=True)
+    for name in COLUMNS[1:]:
+        drawn.add_column(name, justify="right")
     for row in rows:
         drawn.add_row(*row)
     return drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.faults.books import Row, tally
@@ -62,4 +63,6 @@ def test_a_round_says_which_of_its_promises_are_broken() -> None:
     assert Round("kept", books, 1.0, doubles=2).broken() == []
     assert len(Round("doubled", books, 1.0, doubles=1).broken()) == 1
     assert Round("late", books, 1.0, doubles=2, amiss=("it was late",)).broken() == ["it was late"]
-    assert len(unfinished("stuck", "TimeoutError").broken()) == 1
+    stuck = unfinished("stuck", "TimeoutError")
+    assert orjson.loads(orjson.dumps(stuck.document()))["broken"] == ["did not come to its end: TimeoutError"]
+    assert stuck.line().startswith("✗ stuck: events 0, lost 0")
