@@ -78,9 +78,12 @@ async def test_a_limit_holds_over_all_workers_and_is_used_to_the_full(database_u
 async def test_an_outage_opens_it_for_all_spends_nothing_and_ends_by_one_probe(
     database_url: str, rabbitmq_url: str
 ) -> None:
-    """Both couriers stop, one delivery at a time tries whether the provider is back, then all go out, each once."""
+    """Both couriers stop, one delivery at a time tries whether the provider is back, then all go out, each once.
+
+    What has waited comes back little by little: no burst brings the provider down again.
+    """
     bot = BotServer(lambda _: Reply(503, delay=0.05))
-    async with a_bot(database_url, rabbitmq_url, bot) as (world, _):
+    async with a_bot(database_url, rabbitmq_url, bot, telegram_per_second=LIMIT) as (world, _):
         await world.tell(*map(failed, CHATS))
         await until_state(world, "open")
         seen = len(bot.calls)
@@ -96,6 +99,9 @@ async def test_an_outage_opens_it_for_all_spends_nothing_and_ends_by_one_probe(
         assert {(row["attempt"], row["provider"]) for row in rows} == {(1, bot.url.partition("//")[2])}
         assert await world.rows("SELECT 1 FROM dead_letters") == []
         assert await state(world) in ("ramping", "closed")
+        moments = [call.at for call in bot.taken()]
+        assert sum(at < moments[0] + 1 for at in moments) < LIMIT / 3
+        assert busiest(moments) <= LIMIT * 1.2
 
 
 async def test_a_chat_that_asks_for_rest_gets_it_from_every_worker_to_the_second(

@@ -121,7 +121,7 @@ def _print_story(out: Console, story: EventStory) -> None:
         )
     )
     if story.deliveries:
-        columns = ("person", "route", "channel", "state", "attempts", "reason", "detail", "text", "by", "when")
+        columns = ("person", "route", "channel", "state", "attempts", "reason", "detail", "text", "when")
         out.print("", table(columns, _rows(story)))
     if len(story.deliveries) < story.total:
         out.print(f"… and {story.total - len(story.deliveries):,} more: see --limit")
@@ -148,16 +148,22 @@ def _rows(story: EventStory) -> Iterator[tuple[object, ...]]:
     for row, tries in _with_attempts(story):
         attempts = f"{row['attempt']} of {row['attempt_limit']}" if row["attempt_limit"] else ""
         yield (
-            row["person_id"], row["route"], row["channel"], row["state"], attempts, row["reason"], row["detail"],
-            row["template_version"], row["provider"], _when(row, now),
+            row["person_id"], row["route"], row["channel"], row["state"], attempts, row["reason"], _told(row),
+            row["template_version"], _when(row, now),
         )  # fmt: skip
         for one in tries:
             took = f" after {one['duration_ms']} ms" if one["duration_ms"] is not None else ""
             at = one["at"]
             yield (
-                "", "", "", f"  {one['outcome']}", f"no. {one['attempt']}", one["reason"], one["detail"], "", "",
+                "", "", "", f"  {one['outcome']}", f"no. {one['attempt']}", one["reason"], one["detail"], "",
                 f"{moment(at)}{took}" if isinstance(at, datetime) else "",
             )  # fmt: skip
+
+
+def _told(row: Record) -> str:
+    """Whose servers took it, or what they said."""
+    by = f"by {row['provider']}" if row["provider"] else ""
+    return f"{row['detail']} ({by})" if by and row["detail"] else row["detail"] or by
 
 
 def _when(row: Record, now: datetime) -> str:
