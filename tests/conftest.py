@@ -12,11 +12,28 @@ import pytest
 from hypothesis import settings
 
 from tests.services import Services, give_back, lend
+from worker.dev import debian
 from worker.dev.rabbitmq import RabbitMQ
+from worker.dev.rabbitmq_programs import SUITES
 from worker.errors import ServiceUnavailable
 
 settings.register_profile("long", max_examples=600, stateful_step_count=40)
 _SERVICES = pytest.StashKey[Services]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rabbit",
+        choices=[*SUITES, "all"],
+        help="run what concerns the broker on this RabbitMQ too, besides the system's own or its release's",
+    )
+
+
+def rabbitmq_versions(config: pytest.Config) -> list[str]:
+    """Answer the versions that this run is for, '' first: the system's own."""
+    chosen = config.getoption("--rabbit")
+    others = [version for version, suite in SUITES.items() if suite != debian.release()]
+    return ["", *(others if chosen == "all" else [chosen] if chosen else [])]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,12 +70,18 @@ def empty_database_url() -> Iterator[str]:
 @pytest.fixture
 def rabbitmq_url() -> Iterator[str]:
     """An empty vhost of this test's own on the run's RabbitMQ node."""
+    yield from lend_vhost("")
+
+
+def lend_vhost(version: str) -> Iterator[str]:
+    """Lend an empty vhost on a RabbitMQ of this version; where there is none, the test is skipped, or fails in CI."""
+    thing = f"vhost of {version}" if version else "vhost"
     try:
-        url = lend("vhost")
+        url = lend(thing)
     except ServiceUnavailable as error:
-        _do_without_rabbitmq(error)
+        do_without_rabbitmq(error)
     yield url
-    give_back("vhost", url)
+    give_back(thing, url)
 
 
 @pytest.fixture
@@ -68,10 +91,11 @@ async def rabbitmq_node(tmp_path: Path) -> AsyncIterator[RabbitMQ]:
         async with RabbitMQ.start(tmp_path / "rabbitmq") as node:
             yield node
     except ServiceUnavailable as error:
-        _do_without_rabbitmq(error)
+        do_without_rabbitmq(error)
 
 
-def _do_without_rabbitmq(error: ServiceUnavailable) -> NoReturn:
+def do_without_rabbitmq(error: ServiceUnavailable) -> NoReturn:
+    """Skip the test, saying why; fail it where a RabbitMQ must be there."""
     if os.environ.get("KABAR_REQUIRE_RABBITMQ") == "1":
         raise error
     pytest.skip(f"no RabbitMQ: {error}")

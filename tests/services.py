@@ -18,6 +18,7 @@ import uuid
 from asyncio import StreamReader, StreamWriter, Task
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,7 +33,10 @@ _TEMPLATE = "kabar_template"
 
 
 def lend(thing: str) -> str:
-    """Borrow a fresh `database`, `empty database` or `vhost` and give its URL; `ServiceUnavailable` says why not."""
+    """Borrow a fresh `database`, `empty database`, `vhost` or `vhost of VERSION` (of RabbitMQ) and give its URL.
+
+    `ServiceUnavailable` says why it cannot be had.
+    """
     return _ask(thing)
 
 
@@ -64,7 +68,7 @@ class Services:
         self._stack = AsyncExitStack()
         self._postgres: Task[Postgres] | None = None
         self._template: Task[None] | None = None
-        self._rabbitmq: Task[RabbitMQ] | None = None
+        self._rabbitmq: dict[str, Task[RabbitMQ]] = {}
         self._drops: set[Task[None]] = set()
 
     def open(self) -> None:
@@ -88,7 +92,7 @@ class Services:
                 await self._closing.wait()
             await asyncio.gather(*self._drops)
             # A server that is still starting belongs to the stack only once it runs.
-            started = [each for each in (self._postgres, self._rabbitmq) if each]
+            started = [*([self._postgres] if self._postgres else []), *self._rabbitmq.values()]
             await asyncio.gather(*started, return_exceptions=True)
 
     async def _answer(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -107,10 +111,10 @@ class Services:
                 return await self._new_database(_TEMPLATE)
             case "empty database":
                 return await self._new_database("template0")
-            case "vhost":
-                return await (await self._node()).add_vhost(f"test-{uuid.uuid4().hex}")
-            case "drop vhost":
-                self._drop(self._delete_vhost, url)
+            case str() if (version := _version_of("vhost", request)) is not None:
+                return await (await self._node(version)).add_vhost(f"test-{uuid.uuid4().hex}")
+            case str() if (version := _version_of("drop vhost", request)) is not None:
+                self._drop(partial(self._delete_vhost, version), url)
             case "drop database" | "drop empty database":
                 self._drop(self._drop_database, url)
             case _:
@@ -123,11 +127,11 @@ class Services:
             self._postgres = asyncio.create_task(self._stack.enter_async_context(start))
         return await asyncio.shield(self._postgres)
 
-    async def _node(self) -> RabbitMQ:
-        if self._rabbitmq is None:
-            start = RabbitMQ.start(self._folder / "rabbitmq")
-            self._rabbitmq = asyncio.create_task(self._stack.enter_async_context(start))
-        return await asyncio.shield(self._rabbitmq)
+    async def _node(self, version: str) -> RabbitMQ:
+        if version not in self._rabbitmq:
+            start = RabbitMQ.start(self._folder / f"rabbitmq{version}", version=version)
+            self._rabbitmq[version] = asyncio.create_task(self._stack.enter_async_context(start))
+        return await asyncio.shield(self._rabbitmq[version])
 
     async def _new_database(self, template: str) -> str:
         if template == _TEMPLATE:
@@ -148,8 +152,8 @@ class Services:
     async def _drop_database(self, url: str) -> None:
         await self._command(f"DROP DATABASE {_name(url)} WITH (FORCE)")
 
-    async def _delete_vhost(self, url: str) -> None:
-        await (await self._node()).delete_vhost(_name(url))
+    async def _delete_vhost(self, version: str, url: str) -> None:
+        await (await self._node(version)).delete_vhost(_name(url))
 
     async def _command(self, statement: str) -> None:
         connection = await asyncpg.connect((await self._server()).url)
@@ -162,6 +166,12 @@ class Services:
         task = asyncio.ensure_future(drop(url))
         self._drops.add(task)
         task.add_done_callback(self._drops.discard)
+
+
+def _version_of(thing: str, request: str) -> str | None:
+    """Answer the version in `THING of VERSION`, '' where none is named; None where something else is asked for."""
+    asked, _, version = request.partition(" of ")
+    return version if asked == thing else None
 
 
 def _name(url: str) -> str:

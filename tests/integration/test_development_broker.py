@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from uuid import uuid4
 
 import aio_pika
@@ -46,6 +46,17 @@ async def channel(connection: AbstractConnection) -> AbstractChannel:
 def prefix() -> str:
     """Names of their own for each test: the vhost of RabbitMQ is shared by all of them."""
     return f"test.{uuid4().hex[:12]}"
+
+
+def properties_of(connection: AbstractConnection) -> Mapping[str, object]:
+    """What the broker said of itself."""
+    return connection.transport.connection.server_properties if connection.transport else {}
+
+
+def version_of(connection: AbstractConnection) -> str:
+    """The broker's version; the development broker's is Kabar's own."""
+    said = properties_of(connection)
+    return str(said["version"]) if said["product"] == "RabbitMQ" else ""
 
 
 async def send(exchange: AbstractExchange, routing_key: str, *bodies: bytes, **properties: object) -> None:
@@ -407,8 +418,10 @@ async def test_dead_lettering_in_a_circle_ends(channel: AbstractChannel, prefix:
     assert await depth(channel, second) <= 1
 
 
-async def test_the_count_of_a_death_grows_when_it_happens_again(channel: AbstractChannel) -> None:
-    """A message rejected twice from one queue carries one entry with count 2."""
+async def test_the_count_of_a_death_grows_when_it_happens_again(
+    connection: AbstractConnection, channel: AbstractChannel
+) -> None:
+    """A message rejected twice from one queue carries one entry with count 2; RabbitMQ 4 believes no client's count."""
     dead = await channel.declare_queue(exclusive=True)
     queue = await channel.declare_queue(
         exclusive=True,
@@ -425,7 +438,8 @@ async def test_the_count_of_a_death_grows_when_it_happens_again(channel: Abstrac
 
     [twice] = await receive(dead, 1)
     assert isinstance(deaths := twice.headers["x-death"], list)
-    assert [each["count"] for each in deaths if isinstance(each, dict)] == [2]
+    remembered = 1 if version_of(connection).startswith("4.") else 2
+    assert [each["count"] for each in deaths if isinstance(each, dict)] == [remembered]
 
 
 # Consuming and settling
@@ -772,8 +786,7 @@ async def test_deleting_what_is_not_there_is_no_error(channel: AbstractChannel, 
 
 async def test_the_broker_says_what_it_can_do(connection: AbstractConnection) -> None:
     """Clients find confirms, nacks, cancel notices and exchange bindings announced."""
-    properties = connection.transport.connection.server_properties if connection.transport else {}
-    capabilities = properties["capabilities"]
+    capabilities = properties_of(connection)["capabilities"]
 
     assert isinstance(capabilities, dict)
     assert all(
@@ -783,12 +796,12 @@ async def test_the_broker_says_what_it_can_do(connection: AbstractConnection) ->
 
 
 async def test_another_protocol_is_told_ours_and_dropped(amqp_url: str) -> None:
-    """A client of a wrong protocol learns the right one."""
+    """A client of a wrong protocol learns the right one; of RabbitMQ 4, which speaks two, it learns AMQP 1.0."""
     client = await RawClient.connect(amqp_url)
 
     client.send(b"GET / HT")
 
-    assert await client.rest() == HANDSHAKE
+    assert await client.rest() in (HANDSHAKE, b"AMQP\x03\x01\x00\x00")
     await client.aclose()
 
 
@@ -821,11 +834,11 @@ async def test_a_broken_frame_ends_its_connection_and_no_other(
 
 
 async def test_no_frame_is_larger_than_was_agreed(amqp_url: str, channel: AbstractChannel) -> None:
-    """A client that asked for small frames gets a large body in small pieces."""
+    """A client that asked for small frames, the smallest RabbitMQ 4 allows, gets a large body in small pieces."""
     queue = await channel.declare_queue(f"test.{uuid4().hex}", auto_delete=True)
     await send(channel.default_exchange, queue.name, b"x" * 20_000)
     client = await RawClient.connect(amqp_url)
-    await client.negotiate(amqp_url, frame_max=4096)
+    await client.negotiate(amqp_url, frame_max=8192)
 
     client.send_method(commands.Basic.Get(queue=queue.name, no_ack=True), 1)
 
@@ -836,7 +849,7 @@ async def test_no_frame_is_larger_than_was_agreed(amqp_url: str, channel: Abstra
     while len(received) < head.body_size:
         _, raw, piece = await client.receive()
         assert isinstance(piece, body.ContentBody)
-        assert len(raw) <= 4096
+        assert len(raw) <= 8192
         received += piece.value
     assert received == b"x" * 20_000
     await client.aclose()

@@ -43,7 +43,7 @@ _GROUPS: Final = {
 }
 """Headings of the table, and how the names of the fields under each begin."""
 _TOOLING: Final = {
-    "KABAR_CACHE": "where RabbitMQ and promtool are unpacked for tests; `~/.cache/kabar` unless set",
+    "KABAR_CACHE": "where Debian's packages are unpacked for tests; `~/.cache/kabar` unless set",
     "KABAR_HOME": "where `kabar up` keeps its data and log; usually `~/.local/share/kabar/up`",
     "KABAR_PG_BIN": "the folder with PostgreSQL's own `initdb` and `postgres`, instead of those found or installed",
     "KABAR_REQUIRE_PROMTOOL": "`1`: tests of the alerts fail where there is no promtool, instead of being skipped",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -17,9 +16,8 @@ def find_promtool() -> Path:
     """
     if installed := shutil.which("promtool"):
         return Path(installed)
-    chosen = os.environ.get("KABAR_CACHE")
-    cache = (Path(chosen) if chosen else Path.home() / ".cache/kabar") / "prometheus"
-    return debian.unpacked("prometheus", bring="prometheus", cache=cache, finish=_keep_promtool) / "usr/bin/promtool"
+    root = debian.unpacked("prometheus", bring="prometheus", cache=debian.cache_of("prometheus"), finish=_keep_promtool)
+    return root / "usr/bin/promtool"
 
 
 def _keep_promtool(root: Path) -> None:

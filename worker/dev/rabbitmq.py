@@ -1,8 +1,7 @@
 """A private RabbitMQ node for tests and measurements: the real broker, installed nowhere.
 
-Runs the system's RabbitMQ if there is one, else Debian's packages unpacked into a cache. The node has its own ports,
-name, cookie and folder, listens on loopback only, and reads or touches nothing of a system-wide RabbitMQ. Knows
-nothing of Kabar's queues.
+The node has its own ports, name, cookie and folder, listens on loopback only, and reads or touches nothing of a
+system-wide RabbitMQ. Several of them can be a cluster. Knows nothing of Kabar's queues.
 """
 
 from __future__ import annotations
@@ -10,19 +9,17 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import shutil
 import signal
-import subprocess
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.dev import debian, process
+from worker.dev import process
+from worker.dev.rabbitmq_programs import Programs, find_programs
 from worker.errors import ServiceUnavailable
 
-_NODE = "kabar@localhost"
 _USER = "kabar"
 # Small and quiet: no schedulers that spin while they wait, room for a quarter of the usual number of processes.
 _EMULATOR = "+P 262144 +t 1048576 +stbt u +sbwt none +sbwtdcpu none +sbwtdio none"
@@ -31,48 +28,84 @@ _HANDSHAKES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Programs:
-    """Where RabbitMQ's scripts and Erlang's programs are, and the libraries that came with them."""
+class Realm:
+    """What the nodes of one cluster share. `schedulers`: how many cores each may use."""
 
-    scripts: Path
-    erlang: Path
-    libraries: tuple[Path, ...] = ()
+    base_dir: Path
+    programs: Programs
+    schedulers: int = 1
+    password: str = field(default_factory=lambda: secrets.token_hex(16))
+    cookie: str = field(default_factory=lambda: secrets.token_hex(16))
+    epmd_port: int = field(default_factory=process.free_port)
+
+    @staticmethod
+    @asynccontextmanager
+    async def open(base_dir: Path, *, schedulers: int, version: str) -> AsyncIterator[Realm]:
+        """Find the programs, and run the port mapper by which nodes find one another until the block ends."""
+        realm = Realm(base_dir, await asyncio.to_thread(find_programs, version), schedulers)
+        await asyncio.to_thread(base_dir.mkdir, parents=True, exist_ok=True)
+        log = base_dir / "epmd.log"
+        # Started by us and not by a node, so that it is ours to stop: a node's own would outlive it.
+        epmd = await process.spawn(realm.dying(realm.programs.erlang / "epmd"), log=log, environment=realm.environment)
+        try:
+            await process.wait_until_ready(
+                epmd, lambda: process.accepts(realm.epmd_port), name="epmd", log=log, timeout_seconds=10
+            )
+            yield realm
+        finally:
+            process.kill_group(epmd.pid)
+            await epmd.wait()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every program of the realm is told."""
+        return {
+            "PATH": f"{self.programs.erlang}:{os.environ.get('PATH', os.defpath)}",
+            "LD_LIBRARY_PATH": ":".join(map(str, self.programs.libraries)),
+            "LANG": "C.UTF-8",
+            "ERL_EPMD_PORT": str(self.epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+
+    def dying(self, *command: str | Path) -> list[str | Path]:
+        """Give the command line of a program that dies with us."""
+        # setpriv comes last: the kernel forgets its wish where the prefix makes a user namespace.
+        return [*self.programs.prefix, *process.dying_with_us(signal.SIGKILL), *command]
 
 
 @dataclass(slots=True)
 class RabbitMQ:
-    """One node. It can be stopped, killed and started again on the same data; ports and URL stay."""
+    """One node. It can be stopped, killed, frozen and started again on the same data; ports and URL stay."""
 
-    base_dir: Path
-    programs: Programs
-    schedulers: int
+    realm: Realm
+    name: str = "kabar"
+    peers: tuple[str, ...] = ()
+    """The names of all nodes of its cluster; none where it is alone."""
     port: int = field(default_factory=process.free_port)
-    password: str = field(default_factory=lambda: secrets.token_hex(16))
-    _cookie: str = field(default_factory=lambda: secrets.token_hex(16))
     _distribution_port: int = field(default_factory=process.free_port)
-    _epmd_port: int = field(default_factory=process.free_port)
     _node: Process | None = None
 
     @staticmethod
     @asynccontextmanager
-    async def start(base_dir: Path, *, schedulers: int = 1) -> AsyncIterator[RabbitMQ]:
+    async def start(base_dir: Path, *, schedulers: int = 1, version: str = "") -> AsyncIterator[RabbitMQ]:
         """Run a node until the block ends; its data under `base_dir` are meant for this run alone.
 
-        `schedulers`: how many cores it may use. `ServiceUnavailable` where RabbitMQ is neither installed nor can be
-        fetched. At the end the node is killed, for a clean stop takes seconds and nobody reads its data again.
+        `schedulers`: how many cores it may use. `version` as for `find_programs`. `ServiceUnavailable` where RabbitMQ
+        is neither installed nor can be fetched. At the end the node is killed, for a clean stop takes seconds and
+        nobody reads its data again.
         """
-        programs = await asyncio.to_thread(find_programs)
-        node = RabbitMQ(base_dir, programs, schedulers)
-        await asyncio.to_thread(node._configure)
-        epmd = await node._spawn_epmd()
-        try:
-            await node.resume()
-            yield node
-        finally:
-            node._signal_kill()
-            process.kill_group(epmd.pid)
-            await node.kill()
-            await epmd.wait()
+        async with Realm.open(base_dir, schedulers=schedulers, version=version) as realm:
+            node = RabbitMQ(realm)
+            try:
+                await node.resume()
+                yield node
+            finally:
+                await node.kill()
+
+    @property
+    def base_dir(self) -> Path:
+        """The folder of its data, configuration and log."""
+        return self.realm.base_dir / self.name
 
     @property
     def url(self) -> str:
@@ -82,7 +115,7 @@ class RabbitMQ:
     def url_of(self, vhost: str) -> str:
         """Give the address of a vhost."""
         path = "%2F" if vhost == "/" else vhost
-        return f"amqp://{_USER}:{self.password}@127.0.0.1:{self.port}/{path}"
+        return f"amqp://{_USER}:{self.realm.password}@127.0.0.1:{self.port}/{path}"
 
     @property
     def pid(self) -> int:
@@ -91,10 +124,16 @@ class RabbitMQ:
             raise ServiceUnavailable("The private RabbitMQ node is stopped. Call resume() first.")
         return self._node.pid
 
+    @property
+    def is_running(self) -> bool:
+        """It was started, and neither stopped nor killed."""
+        return self._node is not None
+
     async def resume(self) -> None:
         """Start a stopped node on its data and return once it accepts connections."""
+        await asyncio.to_thread(self._configure)
         log = self.base_dir / "node.log"
-        command = [*process.dying_with_us(signal.SIGKILL), self.programs.scripts / "rabbitmq-server"]
+        command = self.realm.dying(self.realm.programs.scripts / "rabbitmq-server")
         self._node = await process.spawn(command, log=log, environment=self._environment())
         await process.wait_until_ready(
             self._node, lambda: process.accepts(self.port), name="RabbitMQ", log=log, timeout_seconds=90
@@ -113,6 +152,14 @@ class RabbitMQ:
             await self._node.wait()
             self._node = None
 
+    def freeze(self) -> None:
+        """Let the node hang: its connections stay open and say nothing. `thaw` wakes it; so does `kill`, for good."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen node go on. Safe to call twice."""
+        os.kill(self.pid, signal.SIGCONT)
+
     async def restart(self) -> None:
         """Stop the node cleanly and start it again: what is durable is still there."""
         await self.stop()
@@ -120,7 +167,15 @@ class RabbitMQ:
 
     async def ctl(self, *arguments: str) -> str:
         """Run `rabbitmqctl` against this node and give what it printed; `ServiceUnavailable` if it failed."""
-        return await self._run(self.programs.scripts / "rabbitmqctl", "-n", _NODE, *arguments)
+        return await self._run(self.realm.programs.scripts / "rabbitmqctl", "-n", f"{self.name}@localhost", *arguments)
+
+    async def raise_alarm(self) -> None:
+        """Let the node think that its memory is full: it stops reading from whoever publishes."""
+        await self.ctl("set_vm_memory_high_watermark", "0")
+
+    async def clear_alarm(self) -> None:
+        """Let the node have its memory back."""
+        await self.ctl("set_vm_memory_high_watermark", "0.6")
 
     async def add_vhost(self, name: str) -> str:
         """Make an empty vhost that our user may do everything in, and give its URL."""
@@ -139,8 +194,8 @@ class RabbitMQ:
         # erl_call does in 10 ms what rabbitmqctl, which boots a virtual machine of its own, does in 600. One call in
         # ten is refused at the handshake, whatever the node is doing; the next is not.
         address = f"localhost:{self._distribution_port}"
-        call = self.programs.erlang / "erl_call"
-        command = (call, "-r", "-address", address, "-c", self._cookie, "-e")
+        call = self.realm.programs.erlang / "erl_call"
+        command = (call, "-r", "-address", address, "-c", self.realm.cookie, "-e")
         for patience in range(_HANDSHAKES, -1, -1):
             try:
                 answer = await self._run(*command, given=f"{expression}.\n")
@@ -154,23 +209,17 @@ class RabbitMQ:
 
     async def _run(self, *command: str | Path, given: str = "") -> str:
         running = await asyncio.create_subprocess_exec(
-            *map(str, command), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=self._environment()
+            *map(str, (*self.realm.programs.prefix, *command)),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=self._environment(),
         )
         printed, complaint = await running.communicate(given.encode())
         if running.returncode != 0:
             told = (printed + complaint).decode(errors="replace").strip()
             raise ServiceUnavailable(f"{Path(command[0]).name} failed on the private RabbitMQ node: {told}")
         return printed.decode()
-
-    async def _spawn_epmd(self) -> Process:
-        # Started by us and not by the node, so that it is ours to stop: the node's own would outlive it.
-        command = [*process.dying_with_us(signal.SIGKILL), self.programs.erlang / "epmd"]
-        log = self.base_dir / "epmd.log"
-        epmd = await process.spawn(command, log=log, environment=self._environment())
-        await process.wait_until_ready(
-            epmd, lambda: process.accepts(self._epmd_port), name="epmd", log=log, timeout_seconds=10
-        )
-        return epmd
 
     def _signal_kill(self) -> None:
         if self._node is not None and self._node.returncode is None:
@@ -181,7 +230,7 @@ class RabbitMQ:
         home.mkdir(parents=True, exist_ok=True)
         cookie = home / ".erlang.cookie"
         cookie.unlink(missing_ok=True)
-        cookie.write_text(self._cookie)
+        cookie.write_text(self.realm.cookie)
         cookie.chmod(0o400)
         (self.base_dir / "enabled_plugins").write_text("[].\n")
         (self.base_dir / "advanced.config").write_text("[].\n")
@@ -191,24 +240,26 @@ class RabbitMQ:
         config.write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             f"default_user = {_USER}\n"
-            f"default_pass = {self.password}\n"
+            f"default_pass = {self.realm.password}\n"
             "log.file = false\n"
             "log.console = true\n"
             "disk_free_limit.absolute = 50MB\n"
-            "raft.wal_max_size_bytes = 67108864\n"
+            "raft.wal_max_size_bytes = 67108864\n" + self._formation()
         )
+
+    def _formation(self) -> str:
+        nodes = "".join(
+            f"cluster_formation.classic_config.nodes.{number} = {name}@localhost\n"
+            for number, name in enumerate(self.peers, 1)
+        )
+        return f"cluster_formation.peer_discovery_backend = classic_config\n{nodes}" if nodes else ""
 
     def _environment(self) -> dict[str, str]:
         base = self.base_dir
-        return {
-            "PATH": f"{self.programs.erlang}:{os.environ.get('PATH', os.defpath)}",
-            "LD_LIBRARY_PATH": ":".join(map(str, self.programs.libraries)),
-            "LANG": "C.UTF-8",
+        return self.realm.environment | {
             "HOME": str(base / "home"),
-            "ERL_EPMD_PORT": str(self._epmd_port),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-            "RABBITMQ_NODENAME": _NODE,
+            "RABBITMQ_NODENAME": f"{self.name}@localhost",
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
             "RABBITMQ_BASE": str(base),
             "RABBITMQ_MNESIA_BASE": str(base / "data"),
@@ -219,51 +270,8 @@ class RabbitMQ:
             "RABBITMQ_CONFIG_FILES": str(base / "conf.d"),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(base / "advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(base / "enabled_plugins"),
-            "RABBITMQ_SERVER_ERL_ARGS": f"{_EMULATOR} +S {self.schedulers}:{self.schedulers}",
+            "RABBITMQ_SERVER_ERL_ARGS": f"{_EMULATOR} +S {self.realm.schedulers}:{self.realm.schedulers}",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             # The script then becomes the node instead of standing before it: our signals reach the node itself.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
-
-
-def find_programs() -> Programs:
-    """Find RabbitMQ on this system, else in our cache, else fetch it into the cache. Takes seconds the first time."""
-    installed = Path("/usr/lib/rabbitmq/bin")
-    erl = shutil.which("erl")
-    if (installed / "rabbitmq-server").exists() and erl:
-        return Programs(installed, Path(erl).resolve().parent)
-    root = debian.unpacked("rabbitmq-server", bring="erlang-.*|rabbitmq-server", cache=_cache(), finish=_relocate)
-    return _programs_in(root)
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("KABAR_CACHE")
-    return (Path(chosen) if chosen else Path.home() / ".cache/kabar") / "rabbitmq"
-
-
-def _programs_in(root: Path) -> Programs:
-    libraries = sorted({library.parent for library in root.glob("**/lib/*-linux-gnu*/*.so.*")})
-    return Programs(root / "usr/lib/rabbitmq/bin", root / "usr/lib/erlang/bin", tuple(libraries))
-
-
-def _relocate(root: Path) -> None:
-    """Let Erlang find itself wherever it lies, and prove that it runs here."""
-    programs = _programs_in(root)
-    erl = programs.erlang / "erl"
-    here = '"$(cd "$(dirname "$0")/.." && pwd -P)"'
-    erl.write_text(erl.read_text().replace("ROOTDIR=/usr/lib/erlang", f"ROOTDIR={here}"))
-    proof = "{ok, _} = application:ensure_all_started(ssl), halt(0)."
-    libraries = {"LD_LIBRARY_PATH": ":".join(map(str, programs.libraries))}
-    tried = subprocess.run(
-        [erl, "-noinput", "-boot", "start_clean", "-eval", proof],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **libraries},
-        stdin=DEVNULL,
-    )
-    if tried.returncode != 0:
-        raise ServiceUnavailable(
-            f"Erlang from Debian's packages does not run here: {(tried.stdout + tried.stderr).strip()[:500]}. "
-            "Install rabbitmq-server on this system."
-        )
