@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from tests.services import give_back, lend
-from worker.dev.postgres import Postgres, find_binaries
+from worker.dev.postgres import Postgres
+from worker.dev.postgres_programs import find_binaries
 from worker.dev.rabbitmq import RabbitMQ
 from worker.errors import ServiceUnavailable
 
@@ -109,6 +110,8 @@ async def _killed_owner(data_dir: Path, *, freeze_server: bool) -> int:
     await _execute(url, "CREATE TABLE kept AS SELECT 42 AS answer")
     if freeze_server:
         os.kill(int(pid), signal.SIGSTOP)
+        while psutil.Process(int(pid)).status() != psutil.STATUS_STOPPED:
+            await asyncio.sleep(0.01)
     owner.kill()
     await owner.wait()
     return int(pid)

