@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -28,6 +30,7 @@ _log = structlog.get_logger("ledger")
 _OUTAGE_CLASSES = ("08", "53", "57", "58", "25006", "40")
 _COMMAND_SECONDS = 20.0
 _CLOSE_SECONDS = 1.0
+_CLOCK_SECONDS = 10.0
 _SESSION = {
     "application_name": "kabar",
     "jit": "off",
@@ -58,8 +61,13 @@ class Ledger:
         self._free = asyncio.Semaphore(connections)
         self._idle: list[Connection] = []
         self._is_open = False
-        self.outage: str = ""
-        """Why the database cannot be used right now; '' while it can."""
+        self._troubles: dict[object, str] = {}  # of each piece of work that waits, why it does
+        self._clock: tuple[datetime, float] | None = None
+
+    @property
+    def outage(self) -> str:
+        """Why the database cannot be used right now; '' while it can. What cannot be written counts, whoever reads."""
+        return f"the database is away ({', '.join(sorted(set(self._troubles.values())))})" if self._troubles else ""
 
     async def open(self) -> None:
         """Allow statements. Connects on first use, so a database that is away does not stop a process from starting."""
@@ -95,6 +103,10 @@ class Ledger:
             connection = self._idle.pop() if self._idle else await self._connect()
             try:
                 result = await work(connection)
+            except asyncpg.ReadOnlySQLTransactionError:
+                # This server was demoted: a new connection may find the one that can be written to.
+                connection.terminate()
+                raise
             except asyncpg.PostgresError:
                 self._take_back(connection)
                 raise
@@ -115,29 +127,37 @@ class Ledger:
             self._url, command_timeout=_COMMAND_SECONDS, timeout=_COMMAND_SECONDS, server_settings=_SESSION
         )
 
+    async def now(self) -> datetime:
+        """Answer the database's time, for this machine's clock may be wrong. Asks at most every ten seconds."""
+        here = time.monotonic()
+        if self._clock is None or here - self._clock[1] > _CLOCK_SECONDS:
+            ((now,),) = await self.fetch("SELECT clock_timestamp()")
+            self._clock = now, time.monotonic()
+        read_at, there = self._clock
+        return read_at + timedelta(seconds=time.monotonic() - there)
+
     async def persist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Repeat idempotent work until the database has done it. Only outages are waited out; bugs are raised."""
-        failures = 0
-        while True:
-            try:
-                result = await work()
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                failures += 1
-                if not _is_collision(error):
-                    self._note_outage(error)
-                await asyncio.sleep(min(2.0, 0.05 * 2**failures) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            else:
-                if self.outage:
-                    self.outage = ""
-                    _log.warning("database.back")
-                return result
+        failures, us = 0, object()
+        try:
+            while True:
+                try:
+                    return await work()
+                except Exception as error:
+                    if not is_outage(error):
+                        raise
+                    failures += 1
+                    if not _is_collision(error):
+                        self._note_trouble(us, error)
+                    await asyncio.sleep(min(2.0, 0.05 * 2**failures) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        finally:
+            if self._troubles.pop(us, None) and not self._troubles:
+                _log.warning("database.back")
 
-    def _note_outage(self, error: Exception) -> None:
-        if not self.outage:
+    def _note_trouble(self, whose: object, error: Exception) -> None:
+        if not self._troubles:
             _log.error("database.away", error_type=type(error).__name__)
-        self.outage = f"the database is away ({type(error).__name__})"
+        self._troubles[whose] = type(error).__name__
 
 
 async def _close(connection: Connection) -> None:

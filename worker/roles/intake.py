@@ -109,7 +109,7 @@ class Intake:
                     await self._process([one])
 
     async def _pass_on(self, batch: Sequence[Received]) -> None:
-        now = datetime.now(UTC)
+        now = await self._ledger.persist(self._ledger.now)
         with metrics.Timed("accept", len(batch)) as timed:
             judged = accept([received.message for received in batch], self._catalogue, now)
         if traces.is_on:
