@@ -27,6 +27,7 @@ from schemas.catalogue import EventData
 from schemas.encoding import Attributes, Encoded, encode
 from schemas.envelope import STRUCTURED
 from schemas.errors import NotConfirmed, PublishError, TooLarge, Unroutable
+from schemas.patience import Patience
 
 __all__ = ["Attributes", "Encoded", "NotConfirmed", "Producer", "PublishError", "TooLarge", "Unroutable", "encode"]
 
@@ -36,6 +37,7 @@ MAX_IN_FLIGHT: Final = 256
 CONNECT_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 2.0
 HEARTBEAT_SECONDS: Final = 10
+_LOOK_SECONDS: Final = 0.01
 
 
 class Producer:
@@ -48,6 +50,7 @@ class Producer:
         self.source = source
         self._urls = cycle(_checked_urls([url] if isinstance(url, str) else url))
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._patience = Patience()
         self._link: _Link | None = None
         self._opening: asyncio.Task[_Link] | None = None
         self._trouble = ""
@@ -124,12 +127,16 @@ class Producer:
         while not self._closed:
             try:
                 link = await self._opened()
-                await link.exchange.publish(message, event.routing_key, mandatory=True)
+                await link.exchange.publish(message, event.routing_key, mandatory=True, timeout=self._patience.seconds)
             except Returned:
                 problem = f"no queue is bound to {EXCHANGE}: start Kabar once so that it declares its queues"
                 raise Unroutable(event.event_id, problem) from None
+            except TimeoutError:
+                self._trouble = "the broker confirms nothing"
+                await self._doubt(link)
             except DeliveryError:
                 self._trouble = "the broker refused it: a queue may be full"
+                await self._doubt(link)
             except asyncio.CancelledError:
                 if _is_cancelled():
                     raise
@@ -138,9 +145,18 @@ class Producer:
                 self._trouble = _said(error)
             else:
                 self._trouble = ""
+                self._patience.reward()
                 return
             await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - jitter, not a secret
         raise NotConfirmed(event.event_id, "the producer was closed before the broker confirmed")
+
+    async def _doubt(self, link: _Link) -> None:
+        """Give up a connection that confirms nothing; where the broker has said that it takes nothing, wait for it."""
+        if await _until_taking(link.connection):
+            return
+        if self._patience.is_over(asyncio.get_running_loop().time()) and link is self._link:
+            self._link = None
+            await _shut(link.connection)
 
     async def _opened(self) -> _Link:
         if self._link is not None and not self._link.channel.is_closed:
@@ -158,6 +174,7 @@ class Producer:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     self._link = await _connect(next(self._urls), self.source)
+                    self._patience.begin(asyncio.get_running_loop().time())
                     return self._link
             except CONNECTION_EXCEPTIONS as error:
                 self._trouble = _said(error)
@@ -183,6 +200,21 @@ async def _connect(url: URL, source: str) -> _Link:
         await _shut(connection)
         raise
     return _Link(connection, channel, exchange)
+
+
+async def _until_taking(connection: AbstractConnection) -> bool:
+    """Wait while the broker reads nothing, for its memory or disk is full. Answers whether that was so."""
+    if connection.transport is None:
+        return False
+    wire = connection.transport.connection
+    taking = asyncio.ensure_future(wire.ready())
+    try:
+        done, _ = await asyncio.wait([taking], timeout=_LOOK_SECONDS)
+        if not done:
+            await asyncio.wait([taking, wire.closing], return_when=asyncio.FIRST_COMPLETED)
+        return not done
+    finally:
+        taking.cancel()
 
 
 async def _shut(connection: AbstractConnection) -> None:

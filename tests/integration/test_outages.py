@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 import aiohttp
+import asyncpg
 from aiormq.abc import AbstractConnection
 
 from schemas.catalogue import Catalogue
@@ -22,6 +23,7 @@ from worker.broker.connection import Link
 from worker.broker.consumer import Consumer, Inbox
 from worker.broker.publisher import Publisher, until_published
 from worker.broker.topology import declare, topology
+from worker.ledger.connection import Ledger
 
 TOPOLOGY = topology(Catalogue.of_modules(BUILT_IN_EVENTS), ("inbox",))
 HALF = 30
@@ -235,3 +237,55 @@ async def test_a_broker_that_falls_silent_holds_up_no_drain(rabbitmq_url: str) -
             await asyncio.wait_for(consumer.stop(), 6)
 
             wire.speak()
+
+
+async def test_a_publisher_leaves_a_node_that_confirms_nothing_for_the_next(rabbitmq_url: str) -> None:
+    """A node that keeps its connection open and confirms nothing is left long before its heartbeats are missed."""
+    async with proxy(rabbitmq_url) as wire:
+        publisher = Publisher([wire.url, rabbitmq_url], declare_all)
+        async with held(publisher.link):
+            wire.fall_silent()
+
+            async with asyncio.timeout(10):
+                await until_published(
+                    lambda: publisher.publish_status("delivery.sent.inbox", b"[]", "application/json")
+                )
+
+
+async def test_what_cannot_be_written_is_told_of_though_others_can_read(
+    empty_database_url: str, database_url: str
+) -> None:
+    """A database that has become read-only is away for as long as it is, and found again by the same process."""
+    name = empty_database_url.rpartition("/")[2]
+    operator = await asyncpg.connect(database_url)
+    await operator.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    ledger = Ledger(empty_database_url)
+    await ledger.open()
+    writing = asyncio.create_task(ledger.persist(lambda: ledger.fetch("CREATE TABLE kept AS SELECT 42 AS answer")))
+    async with asyncio.timeout(15):
+        while not ledger.outage:
+            await asyncio.sleep(0.01)
+
+    await ledger.persist(lambda: ledger.fetch("SELECT 1"))
+    assert ledger.outage == "the database is away (ReadOnlySQLTransactionError)"
+    await operator.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    await asyncio.wait_for(writing, 15)
+    assert ledger.outage == ""
+    assert (await ledger.fetch("SELECT answer FROM kept"))[0]["answer"] == 42
+    await ledger.aclose()
+    await operator.close()
+
+
+async def test_the_time_is_the_databases(database_url: str) -> None:
+    """Every process asks the same clock, and asks it once for many answers."""
+    ledger = Ledger(database_url)
+    await ledger.open()
+
+    [[before]] = await ledger.fetch("SELECT clock_timestamp()")
+    told = [await ledger.now() for _ in range(100)]
+    [[after]] = await ledger.fetch("SELECT clock_timestamp()")
+
+    assert told == sorted(told)
+    assert before <= told[0]
+    assert told[-1] <= after
+    await ledger.aclose()

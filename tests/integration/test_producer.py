@@ -18,6 +18,7 @@ from yarl import URL
 from schemas.events.billing import PaymentFailed
 from schemas.producer import NotConfirmed, Producer, PublishError, Unroutable
 from tests.listener import Listener, listening
+from tests.proxy import proxy
 from worker.dev.broker import DevelopmentBroker
 
 FAILED = PaymentFailed(user_id="u1", payment_id="p1", amount=Decimal("9.90"), currency="EUR", reason="card expired")
@@ -220,6 +221,19 @@ async def test_another_node_is_tried_when_one_is_away(broker: DevelopmentBroker)
             event_id = await producer.publish(FAILED)
 
         assert (await listener.next()).message_id == event_id
+
+
+async def test_a_node_that_confirms_nothing_is_left_for_the_next(rabbitmq_url: str) -> None:
+    """An event goes by another node when this one keeps its connection open and says nothing more."""
+    async with proxy(rabbitmq_url) as wire, listening(rabbitmq_url) as listener:
+        async with Producer([wire.url, rabbitmq_url], source="shop") as producer:
+            await producer.publish(FAILED, id="first")
+            wire.fall_silent()
+
+            await producer.publish(FAILED, id="second", timeout_seconds=15)
+
+        assert [(await listener.next()).message_id for _ in range(2)] == ["first", "second"]
+        wire.speak()
 
 
 async def test_a_broker_that_never_answers_costs_no_more_than_the_deadline() -> None:

@@ -24,6 +24,7 @@ from worker.errors import ServiceUnavailable
 _log = structlog.get_logger("broker")
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
+_LOOK_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 5.0
 _LOGIN_REFUSED = (aiormq.exceptions.AuthenticationError, aiormq.exceptions.ProbableAuthenticationError)
 BROKER_ERRORS = (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError, TimeoutError)
@@ -43,6 +44,16 @@ def told_apart() -> Iterator[None]:
         if task is None or task.cancelling():
             raise
         raise ConnectionResetError("the broker stopped answering") from None
+
+
+async def is_taking(connection: AbstractConnection) -> bool:
+    """Say whether the broker reads what is published here; it says so when a memory or disk alarm keeps it from it."""
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS):
+            await connection.ready()
+    except TimeoutError:
+        return False
+    return True
 
 
 class Link:
@@ -111,8 +122,7 @@ class Link:
             self.up.set()
             await self._until_lost(connection)
         finally:
-            if not connection.is_closed:
-                await connection.close()
+            await self.aclose()
 
     async def _until_lost(self, connection: AbstractConnection) -> None:
         given_up = asyncio.ensure_future(self._given_up.wait())

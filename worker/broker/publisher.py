@@ -16,8 +16,9 @@ from pamqp import commands
 
 from schemas.catalogue import Lane
 from schemas.jobs import MAX_JOB_DELIVERIES, Job
+from schemas.patience import Patience
 from worker import metrics
-from worker.broker.connection import BROKER_ERRORS, Link, told_apart
+from worker.broker.connection import BROKER_ERRORS, Link, is_taking, told_apart
 from worker.broker.consumer import ORIGINAL_KEY
 from worker.broker.topology import DELIVER, STATUS
 from worker.core.message import NO_MESSAGE_ID, UNREADABLE_TIME, RawMessage
@@ -35,6 +36,7 @@ class Publisher:
         self._on_connection = on_connection
         self._channel: aiormq.Channel | None = None
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        self._patience = Patience()
         self.link = Link(urls, "publish", self._set_up)
 
     async def publish_jobs(self, ready: Iterable[tuple[UUID, str, Lane]]) -> None:
@@ -108,13 +110,22 @@ class Publisher:
                         routing_key=routing_key,
                         properties=properties,
                         mandatory=mandatory,
-                        timeout=_TIMEOUT_SECONDS,
+                        timeout=self._patience.seconds,
                         wait=False,
                     )
             except BROKER_ERRORS as error:
+                if isinstance(error, TimeoutError | aiormq.exceptions.DeliveryError):
+                    await self._doubt(channel)
                 metrics.publish_failures.inc()
                 raise BrokerAway(f"a publish to {exchange!r} was not confirmed ({type(error).__name__})") from error
+            self._patience.reward()
             metrics.publish_seconds.observe(time.perf_counter() - start)
+
+    async def _doubt(self, channel: aiormq.Channel) -> None:
+        """Give up a connection that confirms nothing, unless the broker has said that it takes nothing for a while."""
+        is_over = self._patience.is_over(time.monotonic())
+        if is_over and await is_taking(channel.connection) and channel is self._channel:
+            self.link.give_up()
 
     async def _set_up(self, connection: AbstractConnection) -> None:
         await self._on_connection(connection)
@@ -124,6 +135,7 @@ class Publisher:
         if not isinstance(channel, aiormq.Channel):
             raise TypeError(f"aiormq gave a {type(channel).__name__}; this needs its own Channel")
         self._channel = channel
+        self._patience.begin(time.monotonic())
 
     async def depth(self, queue: str) -> int:
         """Answer how many messages are ready in a queue. Raises BrokerAway."""
