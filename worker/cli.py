@@ -113,13 +113,15 @@ def up(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database schema to this version. Safe to repeat."""
+    """Bring the database schema to this version; a newer one is left as it is. Safe to repeat."""
+    from worker.ledger.migrate import current_revision, is_newer  # noqa: PLC0415
     from worker.ledger.migrate import migrate as upgrade  # noqa: PLC0415
-    from worker.ledger.migrate import newest_revision  # noqa: PLC0415
     from worker.settings import load_settings  # noqa: PLC0415
 
-    asyncio.run(upgrade(load_settings().database_url.get_secret_value()))
-    typer.echo(f"the schema is at {newest_revision()}")
+    url = load_settings().database_url.get_secret_value()
+    asyncio.run(upgrade(url))
+    revision = asyncio.run(current_revision(url))
+    typer.echo(f"the schema is at {revision}{', made by a newer Kabar' if is_newer(revision) else ''}")
 
 
 @app.command()

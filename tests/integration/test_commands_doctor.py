@@ -51,8 +51,8 @@ async def test_where_all_is_well_it_says_so_and_shows_no_secret(database_url: st
     assert "✗" not in shown.out
     found = checks(told)
     assert found.keys() == {
-        "settings", "database", "connections", "schema", "backlog", "published texts", "broker", "publishing",
-        "topology",        "inbox", "email", "telegram", "slack", "texts",
+        "settings", "database", "connections", "schema", "backlog", "accounts", "published texts", "broker",
+        "publishing", "topology", "inbox", "email", "telegram", "slack", "texts",
     }  # fmt: skip
     assert found["broker"].says.startswith("RabbitMQ 3.")
     assert found["backlog"].says == "nothing waits"
@@ -74,6 +74,21 @@ async def test_what_was_never_set_up_is_named_with_the_command_that_does_it(
         assert "kabar run" in found["topology"].remedy
         assert found["broker"].is_well
         assert found["database"].is_well
+
+
+async def test_a_schema_that_a_newer_version_made_is_no_fault(database_url: str, rabbitmq_url: str) -> None:
+    """While an upgrade is rolled out, the old version finds the new schema well, and `kabar migrate` leaves it."""
+    operator = await asyncpg.connect(database_url)
+    await operator.execute("UPDATE alembic_version SET version_num = '9999'")
+    await operator.close()
+    async with a_world(database_url, rabbitmq_url) as world:
+        environment = environment_of(world.settings)
+
+        migrated = await kabar(environment, "migrate")
+        found = checks(await kabar(environment, "doctor", "--json"))
+
+    assert (migrated.code, migrated.out) == (0, "the schema is at 9999, made by a newer Kabar\n")
+    assert found["schema"] == Check(is_well=True, says="at 9999, made by a newer Kabar", remedy="")
 
 
 async def test_a_queue_with_other_arguments_is_named(database_url: str, rabbitmq_url: str) -> None:

@@ -20,7 +20,7 @@ from worker.core.editions import place_of
 from worker.errors import KabarError, ServiceUnavailable, SettingsInvalid, TemplateInvalid
 from worker.ledger.connection import Ledger
 from worker.ledger.inquiry import accounts, backlog, server
-from worker.ledger.migrate import current_revision, newest_revision
+from worker.ledger.migrate import current_revision, is_newer, newest_revision
 from worker.ledger.texts import published_since
 from worker.settings import Settings, load_settings
 from worker.texts import BUILT_IN, load_texts
@@ -94,11 +94,12 @@ async def _examine_ledger(settings: Settings, catalogue: Catalogue, ledger: Ledg
     known = await server(ledger)
     findings = [_version(known["version_number"], known["version"]), _room(settings, known["connections"])]
     current, newest = await current_revision(settings.database_url.get_secret_value()), newest_revision()
-    if current != newest:
+    if current != newest and not is_newer(current):
         says = f"the schema is at {current or 'nothing'}, this version needs {newest}"
         return [*findings, Finding("schema", says, "run `kabar migrate`")]
     published = await _published(settings, catalogue, ledger)
-    return [*findings, Finding("schema", f"at {current}"), await _backlog(ledger), await _accounts(ledger), *published]
+    schema = Finding("schema", f"at {current}{', made by a newer Kabar' if is_newer(current) else ''}")
+    return [*findings, schema, await _backlog(ledger), await _accounts(ledger), *published]
 
 
 def _version(number: int, version: str) -> Finding:

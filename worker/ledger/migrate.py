@@ -30,8 +30,18 @@ async def current_revision(database_url: str) -> str:
         await engine.dispose()
 
 
+def is_newer(revision: str) -> bool:
+    """Say whether a schema version was made by a newer Kabar: this one has never heard of it."""
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return bool(revision) and revision not in known
+
+
 async def migrate(database_url: str) -> None:
-    """Upgrade the schema to the newest version. Safe to call twice, and by many processes at once."""
+    """Upgrade the schema to the newest version. Safe to call twice, and by many processes at once.
+
+    A schema that a newer Kabar has made is left as it is: migrations add and take nothing away, so that this version
+    works on it while an upgrade is rolled out, or rolled back.
+    """
     engine = _engine(database_url)
     try:
         async with engine.connect() as connection:
@@ -59,6 +69,8 @@ def _revision(connection: Connection) -> str:
 
 
 def _upgrade(connection: Connection) -> None:
+    if is_newer(_revision(connection)):
+        return
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
