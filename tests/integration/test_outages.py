@@ -24,6 +24,7 @@ from worker.broker.consumer import Consumer, Inbox
 from worker.broker.publisher import Publisher, until_published
 from worker.broker.topology import declare, topology
 from worker.ledger.connection import Ledger
+from worker.pipeline.lease import lease
 
 TOPOLOGY = topology(Catalogue.of_modules(BUILT_IN_EVENTS), ("inbox",))
 HALF = 30
@@ -273,6 +274,37 @@ async def test_what_cannot_be_written_is_told_of_though_others_can_read(
     assert ledger.outage == ""
     assert (await ledger.fetch("SELECT answer FROM kept"))[0]["answer"] == 42
     await ledger.aclose()
+    await operator.close()
+
+
+async def test_a_lease_whose_answer_was_lost_costs_no_attempt_and_no_doubt(
+    database_url: str, rabbitmq_url: str
+) -> None:
+    """The wire breaks after the claim and before its answer: the same deliveries are claimed again, as untouched."""
+    async with a_world(database_url, rabbitmq_url, roles=("intake",)) as world:
+        await world.know("ani")
+        await world.tell(failed(1))
+        [[delivery]] = await world.until("SELECT id FROM deliveries WHERE channel = 'email' AND state = 'queued'")
+    operator = await asyncpg.connect(database_url)
+    async with proxy(database_url) as wire:
+        ledger = Ledger(wire.url)
+        await ledger.open()
+        async with operator.transaction():
+            await operator.execute("SELECT 1 FROM deliveries WHERE id = $1 FOR UPDATE", delivery)
+            leasing = asyncio.create_task(lease(ledger, [delivery]))
+            while not await operator.fetch(
+                "SELECT 1 FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
+            ):
+                await asyncio.sleep(0.01)
+            await wire.cut()
+        while not await operator.fetch("SELECT 1 FROM deliveries WHERE id = $1 AND state = 'leased'", delivery):
+            await asyncio.sleep(0.01)
+        await wire.open()
+
+        [leased], _ = await asyncio.wait_for(leasing, 15)
+
+        assert (leased.id, leased.attempt) == (delivery, 1)
+        await ledger.aclose()
     await operator.close()
 
 

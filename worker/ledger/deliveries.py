@@ -118,6 +118,11 @@ async def lease(
     return leased, ended
 
 
+async def give_back(ledger: Ledger, ids: Sequence[UUID], token: int) -> None:
+    """Make ready again what was leased under this token by a call whose answer was lost: nobody sends it."""
+    await ledger.fetch(statement("give_back"), ids, token)
+
+
 def _leased(row: Record, token: int) -> Leased:
     (
         delivery_id, notification_id, person_id, channel, address, lane, _, _, attempt, attempt_limit, on_unsure,

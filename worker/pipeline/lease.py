@@ -21,12 +21,20 @@ async def lease(
     """Claim these for `LEASE_SECONDS` in one statement; waits while the database is away.
 
     Answers those that are ours, and those that came to an end on looking again or have to wait for their address:
-    `per_address` as in the channel's abilities. If the commit's answer was lost, the rows
-    stay leased to nobody, and the timer resolves them when the lease runs out.
+    `per_address` as in the channel's abilities. What was claimed by a try whose answer was lost is given back before
+    the next; what that misses stays leased to nobody, and the timer resolves it when the lease runs out.
     """
     spacing = 1 / per_address if per_address else per_address
-    return await ledger.persist(
-        lambda: deliveries.lease(
-            ledger, ids, secrets.randbits(62), LEASE_SECONDS, spacing_seconds=spacing, hold_seconds=HOLD_SECONDS
+    token = secrets.randbits(62)
+    tried = False
+
+    async def work() -> tuple[list[Leased], list[Ended]]:
+        nonlocal tried
+        if tried:
+            await deliveries.give_back(ledger, ids, token)
+        tried = True
+        return await deliveries.lease(
+            ledger, ids, token, LEASE_SECONDS, spacing_seconds=spacing, hold_seconds=HOLD_SECONDS
         )
-    )
+
+    return await ledger.persist(work)
