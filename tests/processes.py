@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from worker.dev.process import dying_with_us
 from worker.settings import Settings, variable
 
 ROOT = Path(__file__).parents[1]
+NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
 _READY_SECONDS = 30.0
 _LONGEST_LINE = 1 << 20
 
@@ -54,14 +56,19 @@ class WorkerProcess:
 
 
 @asynccontextmanager
-async def worker(settings: Settings, *arguments: str) -> AsyncIterator[WorkerProcess]:
-    """Run `kabar run ARGUMENTS`; drained at the end, killed if that takes over 30 s."""
+async def worker(
+    settings: Settings, *arguments: str, environment: Mapping[str, str] = NOTHING_MORE
+) -> AsyncIterator[WorkerProcess]:
+    """Run `kabar run ARGUMENTS`; drained at the end, killed if that takes over 30 s.
+
+    `environment`: more variables than the settings' and our own.
+    """
     process = await asyncio.create_subprocess_exec(
         *map(str, dying_with_us(signal.SIGKILL)),
         *(sys.executable, "-m", "worker.cli", "run", *arguments),
         stdout=PIPE,
         stderr=STDOUT,
-        env=_environment(settings),
+        env={**_environment(settings), **environment},
         cwd=ROOT,
         limit=_LONGEST_LINE,
     )

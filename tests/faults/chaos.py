@@ -17,11 +17,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
 import orjson
 from rich.console import Console
 
-from tests.faults.acts import messages, providers, queues, workers
+from tests.faults.acts import broker, database, messages, providers, queues, workers
 from tests.faults.rounds import Round, table, unfinished
 from tests.faults.scene import Scene, scene
 from worker.errors import KabarError
@@ -30,6 +31,8 @@ _WORKERS = 2
 _PER_SECOND = 200
 _LONGEST_ROUND_SECONDS = 600
 _WIDTH = 100
+
+Service = TypeVar("Service")
 
 ROUNDS: Sequence[Callable[[Scene], Awaitable[Round]]] = (
     partial(workers.kill_workers, kills=8),
@@ -42,8 +45,20 @@ ROUNDS: Sequence[Callable[[Scene], Awaitable[Round]]] = (
     partial(messages.publish_everything_thrice, events=1000),
     partial(queues.purge_queues, events=300),
     queues.delete_queues,
+    lambda stage: broker.stop_broker(stage, _own(stage.rabbitmq), seconds=20),
+    lambda stage: broker.freeze_broker(stage, _own(stage.rabbitmq), seconds=20),
+    lambda stage: broker.exhaust_memory(stage, _own(stage.rabbitmq), seconds=30),
+    lambda stage: database.restart_at_once(stage, _own(stage.postgres)),
+    partial(database.cut_sessions, seconds=10),
+    lambda stage: database.freeze_database(stage, _own(stage.postgres), seconds=10),
+    lambda stage: database.make_read_only(stage, _own(stage.postgres), seconds=5),
 )
 """What is played, in this order; each leaves the scene as it found it."""
+
+
+def _own(service: Service | None) -> Service:
+    assert service is not None, "chaos plays on services of its own"
+    return service
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -29,7 +29,7 @@ class NumberedProducer:
     """Every number is one event for one person; the same number is always the same event.
 
     `confirmed`: what the broker has confirmed, with the moment just before its first publishing (CLOCK_MONOTONIC).
-    What is not confirmed is published again, with the same id, until it is.
+    What is not confirmed is published again, with the same id, until it is. `confirms`: the moment of each confirm.
     """
 
     def __init__(self, producer: Producer, log: Path, people: int) -> None:
@@ -38,6 +38,7 @@ class NumberedProducer:
         self._people = people
         self._next = 0
         self.confirmed: dict[int, float] = {}
+        self.confirms: list[float] = []
 
     @staticmethod
     @asynccontextmanager
@@ -78,6 +79,7 @@ class NumberedProducer:
                 await asyncio.sleep(0.1)  # nobody confirmed it: it may or may not have arrived
             else:
                 break
+        self.confirms.append(monotonic())
         os.write(self._log, orjson.dumps({"number": number, "id": event_id(number), "began": began}) + b"\n")
         os.fsync(self._log)
         self.confirmed.setdefault(number, began)

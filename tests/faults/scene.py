@@ -25,7 +25,7 @@ from tests.faults import people
 from tests.faults.books import Row, Tally, tally
 from tests.faults.fakes import CHANNELS, Fakes
 from tests.faults.producer import SOURCE, NumberedProducer, event_id
-from tests.processes import WorkerProcess, worker
+from tests.processes import NOTHING_MORE, WorkerProcess, worker
 from tests.proxy import Proxy, proxy
 from worker.dev.postgres import Postgres
 from worker.dev.rabbitmq import RabbitMQ
@@ -68,11 +68,20 @@ class Scene:
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _ledger: asyncpg.Connection[asyncpg.Record] | None = None
 
-    async def start(self, count: int, *roles: str, may_end: bool = False, **settings: object) -> list[WorkerProcess]:
+    async def start(
+        self,
+        count: int,
+        *roles: str,
+        may_end: bool = False,
+        environment: Mapping[str, str] = NOTHING_MORE,
+        **settings: object,
+    ) -> list[WorkerProcess]:
         """Start `count` more workers, with some settings changed; returns when each is ready, or ended if it may."""
         given = {name: getattr(self.settings, name) for name in self.settings.model_fields_set}
         changed = Settings(**(given | settings))
-        starting = [self._stack.enter_async_context(worker(changed, *roles)) for _ in range(count)]
+        starting = [
+            self._stack.enter_async_context(worker(changed, *roles, environment=environment)) for _ in range(count)
+        ]
         started = list(await asyncio.gather(*starting))
         for one in started:
             assert may_end or one.process.returncode is None, f"a worker ended at its start: {one.lines[-3:]}"
