@@ -194,7 +194,10 @@ _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_opti
 
 @app.command(context_settings=_PASS_ON)
 def test(context: typer.Context) -> None:
-    """Lint, then run the tests; further arguments go to pytest. Needs a checkout."""
+    """Lint, then run the tests; further arguments go to pytest. Needs a checkout.
+
+    `--faults` plays every fault; `--rabbit=4.0|4.3|all` asks those RabbitMQs too, unpacked and not installed.
+    """
     from worker.dev.checks import run_tests  # noqa: PLC0415
 
     raise typer.Exit(run_tests(context.args))
