@@ -17,7 +17,7 @@ from worker.dev.rabbitmq import RabbitMQ
 from worker.dev.rabbitmq_programs import SUITES
 from worker.errors import ServiceUnavailable
 
-settings.register_profile("long", max_examples=600, stateful_step_count=40)
+settings.register_profile("long", max_examples=600, stateful_step_count=40, deadline=None)
 _SERVICES = pytest.StashKey[Services]()
 
 

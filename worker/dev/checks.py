@@ -32,6 +32,7 @@ _LINT = {
 _PYTEST = ["pytest", "--numprocesses=2", "--dist=loadfile"]
 _FAULTS = "tests/faults"
 _FAST = ["-m", "not faults or fast"]
+_LONGER = ["--hypothesis-profile=long"]
 
 
 class NotACheckout(KabarError):
@@ -42,12 +43,13 @@ def run_tests(arguments: list[str]) -> int:
     """Lint, then run pytest with these arguments, and give an exit code: 0 only if both are content.
 
     Of the tests that kill, restart and deceive, only the fast ones run; `--faults`, or naming one of their files, adds
-    the others.
+    the others. `--faults` also lets the tests of properties look for longer.
     """
     lint = run_lint()
     chosen = [each for each in arguments if each != "--faults"]
     wants_faults = "--faults" in arguments or any(each.startswith(_FAULTS) for each in chosen)
-    return _wait_for([*_PYTEST, *([] if wants_faults else _FAST), *chosen]) or lint
+    longer = _LONGER if "--faults" in arguments else []
+    return _wait_for([*_PYTEST, *([] if wants_faults else _FAST), *longer, *chosen]) or lint
 
 
 def run_lint() -> int:
