@@ -70,7 +70,7 @@ def unfinished(fault: str, problem: str) -> Round:
 def table(rows: Iterable[tuple[str, ...]]) -> Table:
     """Draw rows of cells under the columns."""
     drawn = Table(box=SIMPLE)
-    drawn.add_column(COLUMNS[0], no_wrap=True)
+    drawn.add_column(COLUMNS[0])
     for name in COLUMNS[1:]:
         drawn.add_column(name, justify="right")
     for row in rows:
