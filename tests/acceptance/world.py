@@ -65,7 +65,7 @@ class World:
         """Wait until nothing of an event is under way; answers the state and reason of each (person, channel)."""
         await self.until(
             "SELECT 1 FROM events e WHERE e.id = $1 AND NOT EXISTS (SELECT 1 FROM deliveries d"
-            " WHERE d.event_key = e.key AND d.state IN ('queued', 'leased'))",
+            " WHERE d.event_key = e.key AND (d.state IN ('queued', 'leased') OR d.reason = 'paced'))",
             event_id,
         )
         rows = await self.rows(
