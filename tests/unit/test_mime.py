@@ -6,7 +6,6 @@ import email
 import email.message
 import email.policy
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from email.header import decode_header, make_header
 from email.headerregistry import Address
@@ -257,7 +256,7 @@ def test_any_content_fits_or_is_refused(title: str, body: str, link: str, action
 )
 def test_a_mail_program_gets_its_own_button_to_unsubscribe(url: str, headers: dict[str, str]) -> None:
     """One click only where the click is protected by TLS, and never a header too long for a relay."""
-    message = parse(PRESS.print(replace(letter(), unsubscribe=url)))
+    message = parse(PRESS.print(letter()._replace(unsubscribe=url)))
 
     assert {name: value for name, value in message.items() if name.startswith("List-")} == headers
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -154,6 +153,6 @@ def test_a_web_push_about_the_same_thing_replaces_the_one_before() -> None:
     """The parcel's newest place is what the phone shows, not each place it has been."""
     about = UUID(int=7)
 
-    push = fit_push(Content(WORDS, WORDS, LINK, "Track"), replace(TARGET, update_id=about))
+    push = fit_push(Content(WORDS, WORDS, LINK, "Track"), TARGET._replace(update_id=about))
 
     assert push.tag == about.hex

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -43,7 +42,7 @@ def test_the_inbox_keeps_no_picture_that_no_page_may_load(url: str) -> None:
     """And an actor's name is one line that fits."""
     hostile = Trimmings("a\nb", url, "x" * 500, url)
 
-    kept = InboxChannel().fit((CONTENT,), replace(TARGET, trimmings=hostile)).trimmings
+    kept = InboxChannel().fit((CONTENT,), TARGET._replace(trimmings=hostile)).trimmings
 
     assert (kept.icon, kept.image, kept.actor_image) == ("a b", "", "")
     assert len(kept.actor) == 200
@@ -77,7 +76,7 @@ def test_trimmings_come_from_the_events_own_fields(event_type: str, data: dict[s
 
 def test_telegram_shows_the_picture_above_the_text() -> None:
     """As a large preview, which leaves the text its full length."""
-    message = TelegramChannel("1:abc").fit((CONTENT,), replace(TARGET, address="1042"))
+    message = TelegramChannel("1:abc").fit((CONTENT,), TARGET._replace(address="1042"))
 
     assert isinstance(message, TelegramMessage)
     preview = {"url": IMAGE, "prefer_large_media": True, "show_above_text": True}
@@ -86,7 +85,7 @@ def test_telegram_shows_the_picture_above_the_text() -> None:
 
 def test_slack_shows_the_picture_where_it_cannot_cost_the_message() -> None:
     """An image block that cannot be loaded would be refused with all the rest."""
-    message = SlackChannel(token="xoxb-1").fit((CONTENT,), replace(TARGET, address="C0123456789"))
+    message = SlackChannel(token="xoxb-1").fit((CONTENT,), TARGET._replace(address="C0123456789"))
 
     assert isinstance(message, SlackMessage)
     sent = orjson.loads(message.payload)
@@ -97,10 +96,10 @@ def test_slack_shows_the_picture_where_it_cannot_cost_the_message() -> None:
 @pytest.mark.parametrize("url", [*HARMFUL, ""])
 def test_no_chat_shows_a_picture_from_elsewhere_than_the_web(url: str) -> None:
     """The message goes out without it."""
-    bare = replace(TARGET, trimmings=Trimmings(image=url))
+    bare = TARGET._replace(trimmings=Trimmings(image=url))
 
-    slack = SlackChannel(token="xoxb-1").fit((CONTENT,), replace(bare, address="C0123456789"))
-    telegram = TelegramChannel("1:abc").fit((CONTENT,), replace(bare, address="1042"))
+    slack = SlackChannel(token="xoxb-1").fit((CONTENT,), bare._replace(address="C0123456789"))
+    telegram = TelegramChannel("1:abc").fit((CONTENT,), bare._replace(address="1042"))
 
     assert isinstance(slack, SlackMessage)
     assert isinstance(telegram, TelegramMessage)

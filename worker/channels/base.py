@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from worker.core.backoff import Backoff
@@ -50,8 +50,7 @@ class Trimmings:
 PLAIN = Trimmings()
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Whom a message is for, and what kind it is: the delivery's id (stable over retries), the address, the name.
 
     `locale` is the text's. `category`, `critical` and `audience` say why the person gets it, as in the catalogue.

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64, b2a_qp
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from worker.channels.fitting import one_line
 
@@ -21,15 +21,14 @@ _LONGEST_URL = 900  # a line has at most 998 characters (RFC 5322, 2.1.1)
 _ONE_CLICK = b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click"
 _LONGEST_LINE = 700  # of what a mail says itself; what stands around it needs less than the rest
 _CONTROLS = bytes({*range(32), 127} - {9, 10})
-_C1 = dict.fromkeys(range(128, 160))
+_C1 = re.compile(rb"&#1(?:2[89]|[345][0-9]);")  # references that are read as characters of Windows-1252
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _SPECIAL = re.compile(r'(["\\])')
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """What one mail says, for `Press.print`.
 
     `subject` and `text` are plain; `preheader` and `html` are what stands between the parts of the `frame`. `address`
@@ -62,7 +61,7 @@ class Frame:
         """Give the HTML part: head, preheader, middle, html, tail."""
         own = _ascii_html(preheader), _ascii_html(html)
         page = b"".join((self._head, own[0], self._middle, own[1], self._tail))
-        if all(len(line) <= _LONGEST_LINE for part in own for line in part.split(b"\r\n")):
+        if max(max(map(len, part.split(b"\r\n"))) for part in own) <= _LONGEST_LINE:
             return _HTML + page
         return _HTML_BASE64 + _base64(page)
 
@@ -161,11 +160,11 @@ def _base64(raw: bytes) -> bytes:
 
 
 def _ascii_html(html: str) -> bytes:
-    if not html.isascii():
-        html = html.translate(_C1)  # as a reference, each would be read as a character of Windows-1252
     if "\r" in html:
         html = html.replace("\r\n", "\n").replace("\r", "\n")
     raw = html.encode("ascii", "xmlcharrefreplace").translate(None, _CONTROLS)
+    if len(raw) != len(html):
+        raw = _C1.sub(b"", raw)
     return raw.replace(_BOUNDARY, b"&#61;" + _BOUNDARY[1:]).replace(b"\n", b"\r\n")
 
 

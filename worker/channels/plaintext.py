@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from worker.core.formats import NO_BREAK
 
@@ -26,7 +27,7 @@ def written(title: str, body: str, link: str, action: str) -> str:
 
 def foot(brand: str, why: str, label: str, url: str) -> str:
     """The foot, behind the line that mail programs know as the beginning of a signature (RFC 3676, 4.3)."""
-    said = f"\n-- \n{brand}\n{_wrapped(why)}\n"
+    said = f"\n-- \n{brand}\n{_wrapped_again(why)}\n"
     return f"{said}{label}:\n{url}\n" if url else said
 
 
@@ -36,3 +37,6 @@ def _wrapped(line: str) -> str:
     if line.startswith("- "):
         return "- " + "\n  ".join(_ITEM_LINES.findall(line[2:].lstrip()))
     return "\n".join(_LINES.findall(line.lstrip()))
+
+
+_wrapped_again = lru_cache(maxsize=256)(_wrapped)

@@ -76,7 +76,7 @@ def letters(channel: EmailChannel) -> list[Mail]:
     ]
     for number, (name, body, title, address) in enumerate(cases, start=1):
         plain = Content(title, body, "https://rumah.example/it?a=1&b=2", "Go")
-        target = replace(TARGET, delivery_id=UUID(int=number), name=name, address=address)
+        target = TARGET._replace(delivery_id=UUID(int=number), name=name, address=address)
         mail = channel.fit((plain, plain), target)
         assert not isinstance(mail, Refused), (name, mail)
         made.append(mail)
