@@ -461,6 +461,30 @@ async def test_sent_after_the_last_lease_ran_out_takes_the_dead_letter_back(ledg
     assert letter["state"] == "dropped"
 
 
+async def test_sent_while_the_reaper_writes_the_dead_letter_takes_it_back_too(
+    ledger: Ledger, database_url: str
+) -> None:
+    """The settlement waits for the reaper's row and cannot see its letter; none is left open all the same."""
+    leased = await a_lease(ledger)
+    await alter(ledger, "due_at = now(), attempt_limit = 1", leased.id)
+    reaper = await asyncpg.connect(database_url)
+    try:
+        async with reaper.transaction():
+            await reaper.fetch(statement("reap"), 10)
+            settling = asyncio.create_task(deliveries.settle(ledger, [Settlement(leased.id, 7, "sent")], []))
+            waits = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            while not await reaper.fetchval(waits):
+                await asyncio.sleep(0.01)
+        assert await settling == {leased.id: "sent"}
+    finally:
+        await reaper.close()
+
+    assert await state(ledger, leased.id) == ("sent", "")
+    assert [row["state"] for row in await ledger.fetch("SELECT state FROM dead_letters")] == ["dropped"]
+
+
 async def test_any_other_late_outcome_changes_nothing(ledger: Ledger) -> None:
     """The reaper has decided; a deferral would only decide again."""
     leased = await a_lease(ledger)

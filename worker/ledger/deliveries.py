@@ -153,6 +153,8 @@ async def settle(ledger: Ledger, settlements: Sequence[Settlement], shown: Seque
         *zip(*settlements, strict=True),
         *(zip(*shown, strict=True) if shown else [()] * len(Shown._fields)),
     )
+    if late := [row["id"] for row in rows if row["is_late"]]:
+        await ledger.fetch(statement("unbury"), late)
     return {row["id"]: row["state"] for row in rows}
 
 

@@ -11,7 +11,7 @@ WITH verdict AS (
     SET state = CASE WHEN v.state = 'waiting' AND now() + make_interval(secs => v.delay) >= d.expires_at
                      THEN 'expired' ELSE v.state END,
         reason = v.reason,
-        detail = v.detail,
+        detail = CASE WHEN d.state = 'leased' THEN v.detail ELSE 'its lease had run out' END,
         attempt = d.attempt - CASE WHEN v.gives_back THEN 1 ELSE 0 END,
         resends = d.resends + CASE WHEN v.resends THEN 1
                                    WHEN d.state IN ('waiting', 'queued') THEN -1  -- it was not needed after all
@@ -30,7 +30,7 @@ WITH verdict AS (
       AND (d.state = 'leased'
            OR (v.outcome = 'sent' AND d.reason = 'lease_ran_out'
                AND d.state IN ('waiting', 'queued', 'unsure', 'expired', 'dead')))
-    RETURNING d.id, d.event_key, d.person_id, d.channel, d.address, d.state, d.attempt, v.reason, v.detail,
+    RETURNING d.id, d.event_key, d.person_id, d.channel, d.address, d.state, d.attempt, v.reason, d.detail,
               v.outcome, v.duration_ms, v.suppresses, v.fingerprint, d.template_version, d.provider, v.rest
 ), tried AS (
     INSERT INTO attempts (delivery_id, attempt, outcome, reason, detail, duration_ms)
@@ -41,9 +41,6 @@ WITH verdict AS (
     SELECT gen_random_uuid(), 'delivery', s.id, e.id, e.type, s.channel, 'settle', s.reason, s.detail, s.fingerprint,
            coalesce(s.template_version, ''), coalesce(s.provider, '')
     FROM settled s JOIN events e ON e.key = s.event_key WHERE s.state = 'dead'
-), unburied AS (
-    UPDATE dead_letters l SET state = 'dropped', resolved_at = now()
-    FROM settled s WHERE s.state = 'sent' AND l.kind = 'delivery' AND l.delivery_id = s.id AND l.state = 'open'
 ), suppressed AS (
     UPDATE addresses a SET suppressed_reason = s.reason, suppressed_at = now()
     FROM settled s
@@ -64,4 +61,4 @@ WITH verdict AS (
     JOIN settled s ON s.id = i.id AND s.state = 'sent'
     WHERE n.id = i.notification_id
 )
-SELECT id, state, attempt FROM settled
+SELECT id, state, attempt, state = 'sent' AND detail <> '' AS is_late FROM settled
