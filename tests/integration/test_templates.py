@@ -77,8 +77,8 @@ async def put(ledger: Ledger, place: Place, text: str | None) -> None:
 
 
 async def title_of(world: World, event_id: str) -> str:
-    await world.states(event_id)
-    (row,) = await world.rows(TITLE, event_id)
+    """What the inbox shows; a chat may still wait for its turn."""
+    (row,) = await world.until(f"{TITLE} AND title IS NOT NULL", event_id)
     return str(row["title"])
 
 
