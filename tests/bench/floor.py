@@ -64,6 +64,11 @@ class Floor:
         return self.consume + self.insert + self.update + self.render + self.mail + self.post
 
 
+def mean(one: Floor, other: Floor) -> Floor:
+    """Answer what lies between two floors."""
+    return Floor(**{name: (value + getattr(other, name)) / 2 for name, value in asdict(one).items()})
+
+
 async def measure(amqp_url: str, database_url: str, *, smtp_port: int, http_port: int, events: int) -> Floor:
     """Measure in a fresh process. The database must hold the ledger's schema; the sinks' books are written to."""
     arguments = {

@@ -46,7 +46,7 @@ class Announcer:
                 metrics.resends.labels(leased.channel).inc()
             if isinstance(tried.outcome, Sent):
                 age = now - leased.created_at
-                metrics.delivery_seconds.labels(leased.channel, leased.lane).observe(max(0.0, age.total_seconds()))
+                metrics.delivery_age(leased.channel, leased.lane).observe(max(0.0, age.total_seconds()))
             else:
                 _log_failure(tried, state)
             self._add(

@@ -107,6 +107,7 @@ class Courier:
         self._in_flight = 0
         metrics.in_flight.labels(channel.name).set_function(lambda: self._in_flight)
         self._changed = asyncio.Event()
+        self._send_seconds = metrics.send_seconds.labels(channel.name)
         providers.on_change(self._changed.set)
         self._to_send: dict[Lane, deque[_Ready]] = {lane: deque() for lane in Lane}
         self._sendable = asyncio.Semaphore(0)
@@ -264,7 +265,7 @@ class Courier:
             provider,
         )
         self._settler.add(tried, self._settled)
-        metrics.send_seconds.labels(self._channel.name).observe(seconds)
+        self._send_seconds.observe(seconds)
 
     def _settled(self) -> None:
         self._in_flight -= 1
