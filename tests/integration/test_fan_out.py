@@ -11,6 +11,7 @@ import asyncpg
 from schemas.events.system import SystemError as SystemFailed
 from schemas.producer import Producer
 from tests.processes import worker
+from tests.proxy import proxy
 from worker.settings import Settings
 
 MEMBERS = 4200
@@ -19,6 +20,7 @@ OVERDUE = (
     "UPDATE deliveries SET due_at = now() WHERE state = 'queued'",
 )
 """What a minute would bring."""
+WAITS_FOR_US = "SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
 
 
 def settings_for(database_url: str, amqp_url: str) -> Settings:
@@ -94,6 +96,25 @@ async def test_a_slice_that_an_operator_purged_is_published_again(database_url: 
         for statement in OVERDUE:
             await ledger.execute(statement)
         await everybody_was_told_once(ledger)
+    await ledger.close()
+
+
+async def test_a_slice_whose_answer_was_lost_goes_on_at_once(database_url: str, rabbitmq_url: str) -> None:
+    """The wire to the database breaks after a slice is written and before that is known: nobody waits for the timer."""
+    ledger = await a_crowd(database_url)
+    async with proxy(database_url) as wire, worker(settings_for(wire.url, rabbitmq_url), "intake", "courier"):
+        async with Producer(rabbitmq_url, source="ops") as producer:
+            await producer.publish(SystemFailed(service="api", error="disk full", severity="high"))
+        await until(ledger, "SELECT coalesce(sum(people), 0) FROM fan_outs", 1)
+        async with ledger.transaction():
+            told = await ledger.fetchval("SELECT people FROM fan_outs FOR UPDATE")
+            await until(ledger, WAITS_FOR_US, 1)
+            await wire.cut()
+        await until(ledger, "SELECT people FROM fan_outs", told + 1)
+        await wire.open()
+        # Without a timer, nobody else could go on.
+        await until(ledger, "SELECT count(*) FROM fan_outs WHERE finished_at IS NOT NULL", 1, seconds=30)
+    assert await ledger.fetchval("SELECT count(DISTINCT person_id) FROM notifications") == MEMBERS
     await ledger.close()
 
 

@@ -66,8 +66,16 @@ class FanOut:
         part = fan_outs.Slice(after, people[-1].id if people else after, len(people), len(people) < SLICE_PEOPLE)
         with metrics.Timed("dispatch", 1) as timed:
             edition = await self._texts.newest()
-            is_ours = await self._ledger.persist(lambda: fan_outs.record_slice(self._ledger, decision, part, edition))
-            if not is_ours and not await self._is_unfinished(message, event, part):
+            tries = 0
+
+            async def write() -> bool:
+                nonlocal tries
+                tries += 1
+                return await fan_outs.record_slice(self._ledger, decision, part, edition)
+
+            is_ours = await self._ledger.persist(write)
+            may_be_ours = tries > 1 or message.deliveries_before > 0
+            if not is_ours and not (may_be_ours and await self._is_unfinished(event, part)):
                 return
             await self._publish_jobs(decision)
         if traces.is_on:
@@ -77,13 +85,12 @@ class FanOut:
         if not part.is_last:
             await self._publish(message, event, part.until)
 
-    async def _is_unfinished(self, message: RawMessage, event: Event, part: fan_outs.Slice) -> bool:
-        """Say whether the slice was written by a worker that died before it could publish what follows.
+    async def _is_unfinished(self, event: Event, part: fan_outs.Slice) -> bool:
+        """Say whether the slice stands in the ledger, and nothing after it.
 
-        Only a message that came back can be that one's; any other was doubled, and whoever wrote the slice goes on.
+        Asked for a message that came back, whose worker may have died after writing, and for a write whose answer was
+        lost. Any other message was doubled, and whoever wrote the slice goes on.
         """
-        if not message.deliveries_before:
-            return False
         found = await self._ledger.persist(lambda: fan_outs.find_fan_out(self._ledger, event.key))
         return found is not None and found["cursor"] == part.until
 
