@@ -284,3 +284,21 @@ def test_an_amount_never_stands_on_two_lines(length: int) -> None:
 
     assert max(map(len, lines)) <= max(plaintext.WIDTH, length)
     assert [line for line in lines if "Rp 150.000" in line]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Hi Ada = you.\n-- \nKabar\n", "7bit"),
+        (f"See\nhttps://shop.example/{'x' * 90}\n", "quoted-printable"),
+        ("A line like\n--=_kabar--\nends a mail", "quoted-printable"),
+        ("Rp\xa0150.000", "base64"),
+    ],
+)
+def test_the_plain_part_is_as_readable_as_it_can_be(text: str, encoding: str) -> None:
+    """A text that mail can carry as it is goes as it is; nothing in it can end the part."""
+    plain, _ = parse(PRESS.print(letter(text=text))).iter_parts()
+
+    assert plain["Content-Transfer-Encoding"] == encoding
+    assert isinstance(plain, email.message.EmailMessage)
+    assert plain.get_content().replace("\r\n", "\n").rstrip() == text.rstrip()

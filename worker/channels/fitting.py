@@ -87,6 +87,10 @@ def seen_units(text: str) -> int:
 
 
 def _at_word(text: str) -> str:
+    """The text up to its last gap, where that leaves more than half of it."""
+    if text and NO_BREAK not in text and not text[-1].isspace():
+        before, *word = text.rsplit(None, 1)  # as nearly always, and far quicker
+        return before if word and len(text) - len(word[0]) - 1 > len(text) // 2 else text
     for index in range(len(text) - 1, len(text) // 2, -1):
         if _is_gap(text[index]):
             return text[:index].rstrip()

@@ -14,13 +14,14 @@ from typing import NamedTuple
 
 from worker.channels.fitting import one_line
 
-# No content can forge this line: "=_" can stand neither in base64 nor in quoted-printable (RFC 2045, 6.7), and
-# `_ascii_html` takes it out of the HTML.
+# No content can forge this line: "=_" can stand neither in base64 nor in quoted-printable (RFC 2045, 6.7),
+# `_ascii_html` takes it out of the HTML, and a text that has it is quoted.
 _BOUNDARY = b"=_kabar"
 _LONGEST_URL = 900  # a line has at most 998 characters (RFC 5322, 2.1.1)
 _ONE_CLICK = b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click"
-_LONGEST_LINE = 700  # of what a mail says itself; what stands around it needs less than the rest
-_CONTROLS = bytes({*range(32), 127} - {9, 10})
+_LONGEST_LINE = 700  # of the HTML that a mail says itself; what stands around it needs less than the rest
+_WIDTH = 78  # of any other line, where it can be folded
+_CONTROLS = bytes({*range(1, 32), 127} - {9, 10})
 _C1 = re.compile(rb"&#1(?:2[89]|[345][0-9]);")  # references that are read as characters of Windows-1252
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -59,9 +60,12 @@ class Frame:
 
     def enclose(self, preheader: str, html: str) -> bytes:
         """Give the HTML part: head, preheader, middle, html, tail."""
-        own = _ascii_html(preheader), _ascii_html(html)
-        page = b"".join((self._head, own[0], self._middle, own[1], self._tail))
-        if max(max(map(len, part.split(b"\r\n"))) for part in own) <= _LONGEST_LINE:
+        # One walk over both parts, with a line that ends in the only NUL between them.
+        if "\0" in preheader or "\0" in html:
+            preheader, html = preheader.replace("\0", ""), html.replace("\0", "")
+        own = _ascii_html(f"{preheader}\0\n{html}")
+        page = b"".join((self._head, own.replace(b"\0\r\n", self._middle, 1), self._tail))
+        if max(map(len, own.split(b"\n"))) <= _LONGEST_LINE:
             return _HTML + page
         return _HTML_BASE64 + _base64(page)
 
@@ -147,7 +151,7 @@ def _encoded_words(text: str) -> bytes:
 def _clean(text: str) -> bytes:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.encode("utf-8", "replace").translate(None, _CONTROLS)
+    return text.replace("\0", "").encode("utf-8", "replace").translate(None, _CONTROLS)
 
 
 def _quoted_printable(raw: bytes) -> bytes:
@@ -181,6 +185,7 @@ _BEFORE_TEXT = (
     b'Content-Type: multipart/alternative; boundary="%b"\r\n' % _BOUNDARY
 )
 _END = b"\r\n--%b--\r\n" % _BOUNDARY
+_PLAIN = _part_head(b"plain", b"7bit")
 _PLAIN_QP = _part_head(b"plain", b"quoted-printable")
 _HTML = _part_head(b"html", b"7bit")
 _HTML_BASE64 = _part_head(b"html", b"base64")
@@ -189,6 +194,8 @@ _PLAIN_BASE64 = _part_head(b"plain", b"base64")
 
 def _text_part(text: str) -> bytes:
     raw = _clean(text)
-    if text.isascii():
+    if not text.isascii():
+        return _PLAIN_BASE64 + _base64(raw.replace(b"\n", b"\r\n"))
+    if max(map(len, raw.split(b"\n"))) > _WIDTH or _BOUNDARY in raw:
         return _PLAIN_QP + _quoted_printable(raw)
-    return _PLAIN_BASE64 + _base64(raw.replace(b"\n", b"\r\n"))
+    return _PLAIN + raw.replace(b"\n", b"\r\n")

@@ -16,7 +16,7 @@ _ITEM_LINES = re.compile(rf"(\S.{{0,{WIDTH - 3}}}|[\S\xa0]+)(?:[^\S\xa0]+|\Z)")
 def written(title: str, body: str, link: str, action: str) -> str:
     """What the mail says: the title, the body, and the link on a line of its own below what it is for."""
     heading = _wrapped(title)
-    rule = "=" * min(WIDTH, max(map(len, heading.split("\n"))))
+    rule = "=" * min(WIDTH, max(map(len, heading.split("\n"))) if "\n" in heading else len(heading))
     body = body if len(body) <= WIDTH else "\n".join(map(_wrapped, body.split("\n")))
     told = f"{heading}\n{rule}\n\n{body}\n" if body else f"{heading}\n{rule}\n"
     told = told.replace(NO_BREAK, " ")  # its work is done, and without it most texts are ASCII

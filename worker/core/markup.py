@@ -10,7 +10,8 @@ Authors write one body for all media:
 
 `medium_source` rewrites a body once, when it is loaded: the *static* text becomes the medium's markup while every
 `{{ … }}` and `{% … %}` stays what it is, so that a value that arrives later can never be markup. What depends on
-values (is this link one we may show?) is left between `LINK_MARK`s, for `finish` to settle after rendering.
+values (is this link one we may show?) is left between `LINK_MARK`s, for `finish` to settle after rendering; a link
+without a tag is written at once.
 """
 
 from __future__ import annotations
@@ -263,6 +264,8 @@ def _check_links(number: int, line: str) -> None:
 def _inline(text: str, medium: _Medium, markup: Markup, stash: list[str]) -> str:
     def link(found: re.Match[str]) -> str:
         label, url = _bold(escape(found[1], markup), medium, stash), found[2]
+        if not _STASHED.search(found[0]):
+            return _stashed(_link(url, label, markup), stash)
         source = f"{LINK_MARK}{{% autoescape false %}}{url}{{% endautoescape %}}{LINK_MARK}{label}{LINK_MARK}"
         return _stashed(source, stash)
 
