@@ -21,6 +21,7 @@ from worker.errors import SettingsInvalid
 PREFIX = "KABAR_"
 _LAST_PORT = 65_535
 _LONGEST_NAME = 60
+_WEB_ADDRESS = re.compile(r"https?://[!-~]+")
 _WEB_LINK = re.compile(
     r"https?://[\w.:\[\]-]+(?:[/?#](?:[!#-;=?-\[\]_a-z~]|\{person\}|\{delivery\}){0,400})?", re.ASCII
 )
@@ -164,8 +165,15 @@ class Settings(BaseSettings):
     @field_validator("telegram_api_url", "slack_api_url", "traces_url")
     @classmethod
     def _http(cls, value: str | None) -> str | None:
-        if value is not None and (not value.startswith(("http://", "https://")) or not _has_ports(value)):
+        if value is not None and (not _WEB_ADDRESS.fullmatch(value) or not _has_ports(value)):
             raise ValueError("expected https://host, or http://host:port")
+        return value
+
+    @field_validator("telegram_api_url", "slack_api_url")
+    @classmethod
+    def _no_login(cls, value: str) -> str:
+        if "@" in urlsplit(value).netloc:
+            raise ValueError("expected no user and no password: these providers know us by a token")
         return value
 
     @field_validator("brand_name")

@@ -82,6 +82,8 @@ def test_what_is_missing_is_named_with_what_it_is_for(environment: pytest.Monkey
         ("KABAR_DATABASE_CONNECTIONS", "1", "greater than or equal to 2"),
         ("KABAR_TELEGRAM_API_URL", f"ftp://{SECRET}", "https://"),
         ("KABAR_SLACK_API_URL", f"https://host:{SECRET}", "https://"),
+        ("KABAR_SLACK_API_URL", f"https://kabar:{SECRET}@slack.test/api", "no password"),
+        ("KABAR_TELEGRAM_API_URL", f"https://telegram.test/{SECRET} bot", "https://"),
         ("KABAR_TEMPLATE_DIRS", f"/no/such/{SECRET}", "directory"),
     ],
 )

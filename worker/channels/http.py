@@ -1,88 +1,145 @@
 """One JSON POST to a provider, and exactly how far it came when it failed.
 
-What is known of the phase: aiohttp hands the body to the socket last, together with the headers. Until then the
-provider cannot have taken the message; from then on silence is `Unsure`. A status code is an answer, even where the
-connection breaks behind it. Knows no provider's words.
+What is known of the phase: a request is handed to the socket as a whole. Until then the provider cannot have taken
+the message; from then on silence is `Unsure`. A status code is an answer, even where the connection breaks behind it.
+Knows no provider's words.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
+import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-from yarl import URL
-
+from worker.channels.http_connection import Answer, Connection, connect
 from worker.core.mask import mask
 from worker.core.outcome import Deferred, Unsure
 
-_BODY_LIMIT = 64 * 1024
 _KEEPALIVE_SECONDS = 15.0  # under the usual 20 to 60 s of servers, so that we leave first
-_LONGEST_WAIT = timedelta(days=1)
+_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the provider said. `body` holds at most 64 KiB, less where the connection broke after the status."""
+class _Origin(NamedTuple):
+    """Whom a URL speaks to. `host` is bare, `head` what each request to it has in common."""
 
-    status: int
-    body: bytes
-    retry_after: timedelta | None = None
+    host: str
+    port: int
+    is_encrypted: bool
+    head: str
 
 
 class Poster:
-    """Posts over one pool of connections. No redirects, no cookies, no retries."""
+    """Posts over one pool of connections. No redirects, no cookies, no proxies, no retries."""
 
-    def __init__(self, *, concurrency: int) -> None:
-        self._concurrency = concurrency
-        self._session: aiohttp.ClientSession | None = None
+    def __init__(self) -> None:
+        self._idle: dict[_Origin, list[Connection]] = defaultdict(list)
+        self._open: set[Connection] = set()
+        self._tls: ssl.SSLContext | None = None
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: float, secret: str = ""
     ) -> Answer | Deferred | Unsure:
         """Post and read the answer, both within the timeout. `secret` never shows in a detail."""
-        payload = _Payload(body)
+        trip = _Trip()
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._exchange(url, payload, headers)
+                return await self._carry(url, body, headers, trip)
         except TimeoutError:
-            return payload.answer or payload.silence("timed out", is_outage=True)
-        except aiohttp.ClientConnectorError as error:
-            return payload.silence(_words(error, secret), is_outage=True)
-        except (aiohttp.ClientError, OSError) as error:
-            return payload.silence(_words(error, secret), is_outage=False)
+            return trip.answer() or trip.silence("timed out")
+        except OSError as error:
+            return trip.silence(_words(error, secret))
 
     async def aclose(self) -> None:
         """Close all connections. Safe to call twice; a later post opens new ones."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._idle.clear()
+        while self._open:
+            self._open.pop().close()
 
-    async def _exchange(self, url: str, payload: _Payload, headers: Mapping[str, str]) -> Answer:
-        session = self._session or self._open()
-        # The addresses were checked and are sent as they are: quoting them anew could only change them.
-        async with session.post(
-            URL(url, encoded=True), data=payload, headers=headers, allow_redirects=False
-        ) as response:
-            retry_after = _retry_after(response.headers.get("Retry-After", ""))
-            payload.answer = Answer(response.status, b"", retry_after)
-            return Answer(response.status, await _read(response), retry_after)
+    async def _carry(self, url: str, body: bytes, headers: Mapping[str, str], trip: _Trip) -> Answer:
+        end = url.find("/", len("https://"))
+        origin = _origin(url[:end])
+        request = _request(origin, url[end:], headers, body)
+        trip.connection = connection = self._take(origin) or await self._connect(origin)
+        try:
+            return await connection.exchange(request)
+        finally:
+            self._give_back(origin, connection)
 
-    def _open(self) -> aiohttp.ClientSession:
-        # Made at the first post, because it belongs to the running loop.
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._concurrency,
-                keepalive_timeout=_KEEPALIVE_SECONDS,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            headers={"Content-Type": "application/json; charset=utf-8", "User-Agent": "Kabar"},
-        )
-        return self._session
+    def _take(self, origin: _Origin) -> Connection | None:
+        """Answer a connection that is open, the last used first."""
+        idle = self._idle[origin]
+        oldest = time.monotonic() - _KEEPALIVE_SECONDS
+        while idle:
+            connection = idle.pop()
+            if connection.is_reusable and connection.used_at > oldest:
+                return connection
+            self._drop(connection)
+        return None
+
+    async def _connect(self, origin: _Origin) -> Connection:
+        if origin.is_encrypted and self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        connection = await connect(origin.host, origin.port, self._tls if origin.is_encrypted else None)
+        self._open.add(connection)
+        return connection
+
+    def _give_back(self, origin: _Origin, connection: Connection) -> None:
+        """Keep it for the next, unless what was under way was cut off or the provider wants it closed."""
+        if not connection.is_reusable:
+            self._drop(connection)
+            return
+        connection.used_at = time.monotonic()
+        self._idle[origin].append(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        connection.close()
+
+
+@dataclass(slots=True)
+class _Trip:
+    """How far a request has come."""
+
+    connection: Connection | None = None
+
+    def answer(self) -> Answer | None:
+        return self.connection.so_far if self.connection else None
+
+    def silence(self, detail: str) -> Deferred | Unsure:
+        """What it means that no answer came."""
+        if self.connection is None:
+            return Deferred("provider_unreachable", detail, costs_attempt=False, scope="account")
+        if self.connection.has_begun:
+            return Unsure("no_answer", detail)
+        return Deferred("connection_lost", detail)
+
+
+@lru_cache(maxsize=64)
+def _origin(url: str) -> _Origin:
+    """Read a URL without its path. Raises OSError where it cannot be reached because it is none."""
+    try:
+        read = urlsplit(url)
+        port = read.port or _PORTS[read.scheme]
+    except (ValueError, KeyError):
+        raise OSError("the provider's address is no URL") from None
+    head = (
+        f"Host: {read.netloc.rpartition('@')[2]}\r\nUser-Agent: Kabar\r\nAccept-Encoding: identity\r\n"
+        "Content-Type: application/json; charset=utf-8\r\n"
+    )
+    return _Origin(read.hostname or "", port, read.scheme == "https", head)
+
+
+def _request(origin: _Origin, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    own = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    head = f"POST {path} HTTP/1.1\r\n{origin.head}{own}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode("ascii") + body
 
 
 def host_of(url: str) -> str:
@@ -104,50 +161,6 @@ def provider_failure(answer: Answer, detail: str) -> Deferred:
         costs_attempt=not is_outage,
         scope="account" if is_outage else "",
     )
-
-
-class _Payload(aiohttp.BytesPayload):
-    """A body that remembers whether it was handed to the socket, and the status that came back."""
-
-    def __init__(self, body: bytes) -> None:
-        super().__init__(body, content_type="application/json")
-        self.has_begun = False
-        self.answer: Answer | None = None
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self.has_begun = True
-        await super().write_with_length(writer, content_length)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        self.has_begun = True
-        await super().write(writer)
-
-    def silence(self, detail: str, *, is_outage: bool) -> Deferred | Unsure:
-        if self.has_begun:
-            return Unsure("no_answer", detail)
-        if is_outage:
-            return Deferred("provider_unreachable", detail, costs_attempt=False, scope="account")
-        return Deferred("connection_lost", detail)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    try:
-        while len(body) < _BODY_LIMIT and (chunk := await response.content.readany()):
-            body += chunk
-    except (aiohttp.ClientError, OSError):
-        # The status is the answer; what broke off behind it only explains.
-        response.close()
-    if len(body) >= _BODY_LIMIT:
-        response.close()
-    return bytes(body[:_BODY_LIMIT])
-
-
-def _retry_after(value: str) -> timedelta | None:
-    # The date form (RFC 9110, 10.2.3) is not used by these providers, and would need a clock we trust.
-    if not (value.isascii() and value.isdigit()):
-        return None
-    return min(timedelta(seconds=int(value[:9])), _LONGEST_WAIT)
 
 
 def _words(error: Exception, secret: str) -> str:

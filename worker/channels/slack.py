@@ -15,7 +15,8 @@ import orjson
 
 from worker.channels.base import Abilities, Target
 from worker.channels.fitting import clean, is_web, one_line, safe_link, safe_picture, shorten, shorten_mrkdwn
-from worker.channels.http import Answer, Poster, host_of, provider_failure
+from worker.channels.http import Poster, host_of, provider_failure
+from worker.channels.http_connection import Answer
 from worker.core.content import Content, Markup
 from worker.core.mask import mask
 from worker.core.outcome import Deferred, Outcome, Refused, Sent, Unsure, UnsurePolicy
@@ -122,7 +123,7 @@ class SlackChannel:
         self._token = token
         self._api_url = api_url.rstrip("/")
         self._origins = frozenset(webhook_origins)
-        self._poster = Poster(concurrency=concurrency)
+        self._poster = Poster()
         self._authorization = {"Authorization": f"Bearer {token}"}
         self._provider = host_of(api_url if token else next(iter(webhook_origins), ""))
         self._abilities = Abilities(

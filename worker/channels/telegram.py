@@ -16,7 +16,8 @@ import orjson
 
 from worker.channels.base import Abilities, Target
 from worker.channels.fitting import clean, is_web, one_line, safe_link, safe_picture, seen_units, shorten, shorten_html
-from worker.channels.http import Answer, Poster, host_of, provider_failure
+from worker.channels.http import Poster, host_of, provider_failure
+from worker.channels.http_connection import Answer
 from worker.core.content import Content, Markup
 from worker.core.mask import mask
 from worker.core.outcome import Deferred, Outcome, Refused, Sent, Unsure, UnsurePolicy
@@ -64,7 +65,7 @@ class TelegramChannel:
             raise ValueError("expected a bot's token as @BotFather gave it: digits, a colon, letters")
         self._token = token
         self._bot_url = f"{api_url.rstrip('/')}/bot{token}"
-        self._poster = Poster(concurrency=concurrency)
+        self._poster = Poster()
         self._provider = host_of(api_url)
         self._abilities = Abilities(
             markups=(Markup.TELEGRAM,),
