@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,13 +27,7 @@ from worker.errors import TemplateInvalid
 _PATIENCE_SECONDS = 30.0
 _LONGEST_OUTPUT = 100_000
 _FAILED, _OUT_OF_MEMORY = 1, 3
-_LINE = re.compile(r", line (\d+): (.*)", re.DOTALL)
-_SAYS = {
-    "text_missing": "there is no such text",
-    "variable_unknown": "its event has no such field, or not always",
-    "fuel_spent": "it takes too many steps",
-    "template_failed": "it fails when it is rendered",
-}
+_DETAIL = re.compile(r"(?:, line (\d+))?: (.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +73,15 @@ def try_texts(
     except subprocess.TimeoutExpired as late:
         return [_cut_off(sources, late.stdout or b"", "it does not come to an end")]
     if done.returncode == 0:
-        return [TemplateInvalid(*found) for found in _lines(done.stdout) if isinstance(found, list)]
+        return [TemplateInvalid(*found) for found in _problems(done.stdout)]
     if done.returncode == _FAILED:
         raise RuntimeError(f"a trial failed: {done.stderr.decode(errors='replace')[-500:]}")
     return [_cut_off(sources, done.stdout, "it takes more memory or time than a text may")]
+
+
+def _problems(said: bytes) -> Iterable[tuple[str, int, str, str]]:
+    """Each once, however many trials met it."""
+    return dict.fromkeys((*found,) for found in _lines(said) if isinstance(found, list))
 
 
 def _cut_off(sources: Sequence[Source], said: bytes, what: str) -> TemplateInvalid:
@@ -177,10 +176,28 @@ def _render(texts: Texts, source: Source, event_type: str, values: Mapping[str, 
 
 
 def _problem(source: Source, content: Unrenderable) -> TemplateInvalid:
-    found = _LINE.search(content.detail)
-    line, place = (int(found[1]), found[2]) if found else (1, content.detail)
-    remedy = "use the event's fields, and ask {% if field %} for one that may be absent"
-    return TemplateInvalid(source.path, line, f"{place}: {_SAYS[content.reason]}", remedy)
+    found = _DETAIL.fullmatch(content.detail.removeprefix(source.path))
+    line, place = (int(found[1] or 1), found[2]) if found else (1, content.detail)
+    what, remedy = _explained(content)
+    return TemplateInvalid(source.path, line, f"{place}: {what}" if place else what, remedy)
+
+
+def _explained(content: Unrenderable) -> tuple[str, str]:
+    """What went wrong, and the remedy."""
+    match content.reason:
+        case "text_missing":
+            return "there is no such text", "write it"
+        case "variable_unknown":
+            remedy = "use the event's fields, and ask {% if field %} for one that may be absent"
+            return "its event has no such field, or not always", remedy
+        case "template_failed":
+            return "it fails when it is rendered", "calculate only with numbers, and never divide by nothing"
+        case "fuel_spent":
+            return "it takes too many steps", "repeat less: look at what stands within {% for %}"
+        case "context_too_large":
+            return "it prints too much", "use fewer of the event's large fields"
+        case "output_too_large":
+            return "it becomes too long", "shorten it, or repeat less within {% for %}"
 
 
 def _say(what: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import JsonValue
 
 from worker.core.text_source import Source
 from worker.trial import Limits, Trial, try_texts
@@ -40,6 +41,28 @@ def test_a_text_that_fails_only_when_it_is_rendered_is_found() -> None:
     assert unknown[:2] == ("mine/order.shipped/user/en.txt", 4)
     assert "no_such" in unknown[2]
     assert misused[1] == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "what", "remedy"),
+    [
+        ("{% for a in [1,2,3,4,5,6] %}\n" + "x" * 60_000 + "\n{% endfor %}", 1, "becomes too long", "shorten it"),
+        ("{% for a in code %}" * 60 + "x" + "{% endfor %}" * 60, 3, "it takes too many steps", "repeat less"),
+        ("{{ code }}", 1, "prints too much", "fewer of the event's large fields"),
+        ("well\n{{ 7 // 0 }}", 4, "it fails when it is rendered", "divide"),
+    ],
+)
+def test_what_is_too_much_for_a_message_is_told_once(body: str, line: int, what: str, remedy: str) -> None:
+    """Whatever a render ends with, its author gets file, line and remedy; and once, though several trials meet it."""
+    one = source(f"title: t\n\n{body}")
+    values: dict[str, JsonValue] = {"code": "12345678" * (10_000 if "large" in remedy else 1)}
+
+    (found,) = try_texts([one], [Trial(one, "a.b", values)] * 3)
+
+    assert (found.path, found.line) == (one.path, line)
+    assert what in found.what
+    assert one.path not in found.what
+    assert remedy in found.remedy
 
 
 def test_texts_that_lack_the_default_locale_are_refused_together() -> None:
