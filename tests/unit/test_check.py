@@ -227,6 +227,7 @@ def test_a_channel_s_own_wording_is_checked_for_that_channel() -> None:
     assert findings(lent_user_en=long, lent_user_en_slack=TITLED + "word") == []
     (finding,) = findings(lent_user_en_slack=long)
     assert finding.path == "texts/book.lent/user/en.slack.txt"
+    assert finding.remedy == "shorten it"
 
 
 def test_of_two_texts_for_one_place_both_are_checked() -> None:
@@ -251,6 +252,9 @@ def test_an_sms_of_many_parts_is_found(title: str, parts: int, foreign: str) -> 
     assert f"an SMS takes {parts} parts" in finding.what
     assert foreign in finding.what
     assert "en.sms.txt" in finding.remedy
+    (finding,) = findings(overdue_user_en_sms=f"title: {title}\n")
+    assert finding.remedy.startswith("say it in fewer words")
+    assert "sms.txt" not in finding.remedy
 
 
 @pytest.mark.parametrize("name", ["email", "telegram", "slack"])

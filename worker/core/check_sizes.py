@@ -70,7 +70,7 @@ def flaws_in_sizes(texts: Texts, parsed: Parsed, info: EventInfo, channels: Sequ
         for line, length, what, limit in _excesses(parsed, title, content, room) if room else ():
             long.setdefault((line, f"the {what} can reach {length} characters"), []).append(f"{channel} shows {limit}")
     for (line, what), media in long.items():
-        remedy = f"shorten it, or write {source.locale}.{media[0].split()[0]}.txt"
+        remedy = "shorten it" if source.channel else f"shorten it, or write {source.locale}.{media[0].split()[0]}.txt"
         yield Flaw(line, f"{what}: {', '.join(media)}", remedy)
 
 
@@ -108,8 +108,9 @@ def _sms(texts: Texts, parsed: Parsed, info: EventInfo) -> Iterator[Flaw]:
     if segments > _MOST_SEGMENTS:
         foreign = "".join(dict.fromkeys(character for character in line if not gsm7.is_gsm7(character)))
         what = f"an SMS takes {segments} parts, {len(line)} characters" + (f" with {foreign!r}" if foreign else "")
-        why = "without characters beyond GSM-7, " if foreign else ""
-        yield Flaw(parsed.headers["title"].line, what, f"say it in fewer words, {why}in {parsed.source.locale}.sms.txt")
+        why = ", without characters beyond GSM-7," if foreign else ""
+        where = "" if parsed.source.channel else f" in {parsed.source.locale}.sms.txt"
+        yield Flaw(parsed.headers["title"].line, what, f"say it in fewer words{why}{where}")
 
 
 def _said(
