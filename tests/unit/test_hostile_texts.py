@@ -49,6 +49,7 @@ SLOW_TO_READ = {
     "labels that never end": filled("[a "),
     "links that never end": filled("[a]("),
     "nothing but links": filled("[a](https://b.test) "),
+    "as many links as may be": f"[{'a' * 50}](https://b.test/{'b' * 50}) " * limits.MOST_LINKS,
     "nothing but brackets": filled("["),
     "nothing but line breaks": filled("\n"),
     "nothing but spaces": filled(" "),
@@ -82,6 +83,22 @@ def test_no_template_takes_long_to_read(body: str) -> None:
         texts_of(f"title: t\n\n{body}")
 
     assert (thread_time() - begin) * 1000 < LONGEST_MS
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("[a](https://b.test) " * (limits.MOST_LINKS + 1), f"{limits.MOST_LINKS + 1} links"),
+        ("{{ v }}" * (limits.MOST_TAGS + 1), f"{limits.MOST_TAGS + 1} tags"),
+        ("a\n" * limits.MOST_LINES, "lines"),
+        ("a" * limits.LONGEST_SOURCE_BYTES, "bytes"),
+    ],
+    ids=["links", "tags", "lines", "bytes"],
+)
+def test_a_template_beyond_all_limits_is_refused_by_the_limit(body: str, what: str) -> None:
+    """Nobody writes five hundred links on purpose; who did reads what is too many, and how many may be."""
+    with pytest.raises(TemplateInvalid, match=f"{what}, but the limit is"):
+        texts_of(f"title: t\n\n{body}")
 
 
 DEEP = {

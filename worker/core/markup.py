@@ -243,7 +243,7 @@ def _element(lines: list[str], is_tight: bool, medium: _Medium, markup: Markup, 
 
 def _is_statements(line: str, stash: list[str]) -> bool:
     """Is this line nothing but statements and comments?"""
-    tags = [character for character in line if not character.isspace()]
+    tags = (character for character in line if not character.isspace())  # one by one: most lines begin with a word
     return all(_STASHED.fullmatch(tag) and not stash[ord(tag) - _FIRST_STASH].startswith("{{") for tag in tags)
 
 

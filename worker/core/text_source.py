@@ -135,6 +135,7 @@ def _check_size(source: Source) -> None:
         ("bytes", len(source.text.encode("utf-8", "replace")), limits.LONGEST_SOURCE_BYTES),
         ("lines", source.text.count("\n") + 1, limits.MOST_LINES),
         ("tags", source.text.count("{{") + source.text.count("{%") + source.text.count("{#"), limits.MOST_TAGS),
+        ("links", source.text.count("]("), limits.MOST_LINKS),
     ):
         if size > most:
             raise _invalid(source, 1, f"it has {size} {what}, but the limit is {most}", "shorten it")
