@@ -352,6 +352,24 @@ async def test_a_preview_writes_what_each_medium_shows(desk: Desk, tmp_path: Pat
     assert "New words." in answer.out
 
 
+async def test_a_preview_shows_the_media_that_are_not_sent_yet(desk: Desk, tmp_path: Path) -> None:
+    """An author sees what an SMS says and costs, and what of a text a phone shows, before there is a gateway."""
+    text = desk.file("title: Pay by {{ event.time|date }} — or “lose” it\nlink: {{ retry_url }}\naction: Pay\n")
+    shown = ("--to", tmp_path / "out", "--files-only")
+
+    sms = await desk.template("preview", "payment.failed", "--channel", "sms", "--text", text, *shown)
+    push = await desk.template("preview", "promo.flash_sale", "--channel", "webpush", *shown)
+    unknown = await desk.template("preview", "order.shipped", "--channel", "whatsapp", *shown)
+
+    assert sms.code == push.code == 0, sms.err + push.err
+    assert 'Pay by 12 Nov 2026 - or "lose" it https://www.example.com/retry/1042\n(1 part, gsm7)' in sms.out
+    assert '"segments": 1' in (tmp_path / "out/payment.failed/user/en.sms.json").read_text("utf-8")
+    assert "Flash Sale Started!\nUp to 70% off on selected items!" in push.out
+    assert '"tag"' in (tmp_path / "out/promo.flash_sale/everyone/en.webpush.json").read_text("utf-8")
+    assert unknown.code == 2
+    assert "knows no whatsapp" in unknown.err
+
+
 async def test_a_preview_uses_the_data_it_is_given(desk: Desk, tmp_path: Path) -> None:
     """Whoever has a real event at hand sees that one; one that is no such event is refused."""
     data = tmp_path / "event.json"

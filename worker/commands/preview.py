@@ -27,8 +27,10 @@ from worker.bootstrap import build_catalogue, build_channels, build_editions
 from worker.channels.base import Channel
 from worker.channels.email import Mail
 from worker.channels.inbox import InboxMessage
+from worker.channels.short_media import Push, Sms
 from worker.channels.slack import SlackMessage
 from worker.channels.telegram import TelegramMessage, payload
+from worker.commands.preview_short import SHORT_MEDIA, short_text
 from worker.commands.template_work import load, try_sources
 from worker.core.editions import Editions, Published, place_of
 from worker.core.example import plausible_data
@@ -111,14 +113,16 @@ def _wanted(settings: Settings, info: EventInfo, wish: Wish) -> Iterator[tuple[R
         raise NotFound(f"{info.type} does not go there. It goes {routes}")
     if wish.send_to and (wish.channel not in settings.channels or wish.channel == "inbox"):
         raise SettingsInvalid("--send-to needs --channel with one of KABAR_CHANNELS that has addresses")
-    made = [(route, name) for route, name in found if name in get_args(ChannelName)]
+    made = [(route, name) for route, name in found if name in {*get_args(ChannelName), *SHORT_MEDIA}]
     if not made:
-        raise NotFound(f"this version cannot deliver by {', '.join(dict.fromkeys(name for _, name in found))}")
+        raise NotFound(f"this version knows no {', '.join(dict.fromkeys(name for _, name in found))}")
     yield from made
 
 
 def _channel(settings: Settings, name: str) -> Channel[Any]:
     """The channel as this deployment has it, or as any could: nothing is sent, so it need not be able to."""
+    if name in SHORT_MEDIA:
+        return SHORT_MEDIA[name]
     stand_ins = {
         "smtp_url": settings.smtp_url or SecretStr("smtp://127.0.0.1:1"),
         "email_from": settings.email_from or "Kabar <kabar@example.com>",
@@ -185,6 +189,9 @@ def _write(title: str, message: object, stem: Path) -> list[Path]:
         case InboxMessage():
             wire = orjson.dumps(asdict(message))
             text = "\n\n".join(filter(None, (message.title, message.body, f"{message.action} {message.link}".strip())))
+        case Sms() | Push():
+            wire = orjson.dumps(asdict(message))
+            text = short_text(message)
         case _:
             wire = orjson.dumps(asdict(message) if is_dataclass(message) else str(message), default=str)  # type: ignore[arg-type]  # an instance
             text = wire.decode()
