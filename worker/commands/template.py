@@ -75,8 +75,9 @@ def publish(files: Files, *, note: Note = "") -> None:
     """Publish texts over those that hold: all of them, or none where one is not good.
 
     Each is compiled and rendered with sample data first, in a process of
-    its own with little memory and time. Running workers use it within two
-    seconds; a delivery that is planned already keeps its words.
+    its own with little memory and time, and then held against its event
+    and each medium's limits as by `kabar check`. Running workers use it
+    within two seconds; a delivery that is planned already keeps its words.
     """
     from worker.commands import template_work  # noqa: PLC0415 - as above
     from worker.commands.session import run_command  # noqa: PLC0415

@@ -12,6 +12,7 @@ from schemas.catalogue import Catalogue, EventInfo
 from worker.bootstrap import build_catalogue, build_editions
 from worker.commands.screen import moment, screen, table
 from worker.commands.session import open_ledger, operator
+from worker.core.check import check_texts
 from worker.core.editions import Editions, Place, Published, place_of
 from worker.core.example import longest_data, plausible_data
 from worker.core.text_source import Source
@@ -145,6 +146,12 @@ def try_sources(
     problems = [found for place, one in changed.items() if one and (found := _misplaced(catalogue, place, one))]
     if problems:
         return problems
+    held = _held_after(editions, changed)
+    tried = [held[place] for place in changed if place in held]
+    return try_texts(list(held.values()), [trial for one in tried for trial in _trials(catalogue, one)])
+
+
+def _held_after(editions: Editions, changed: Mapping[Place, Source | None]) -> dict[Place, Source]:
     held: dict[Place, Source] = {}
     for event_type, audience in {place[:2] for place in changed}:
         held |= editions.sources(event_type, audience)
@@ -152,8 +159,7 @@ def try_sources(
         held.pop(place, None)
         if source is not None:
             held[place] = source
-    tried = [held[place] for place in changed if place in held]
-    return try_texts(list(held.values()), [trial for one in tried for trial in _trials(catalogue, one)])
+    return held
 
 
 def _file_named(name: str) -> Source | None:
@@ -176,7 +182,14 @@ def _try_files(
             problems.append(error)
         else:
             drafts[place_of(source)] = source
-    return drafts, problems or try_sources(settings, editions, drafts)
+    return drafts, problems or try_sources(settings, editions, drafts) or _mistakes(settings, editions, drafts)
+
+
+def _mistakes(settings: Settings, editions: Editions, drafts: Mapping[Place, Source]) -> list[TemplateInvalid]:
+    """What `kabar check` says of drafts that were tried: it renders them too, so it must not be the first."""
+    paths = {source.path for source in drafts.values()}
+    found = check_texts(_held_after(editions, drafts).values(), build_catalogue(settings), ())
+    return [TemplateInvalid(one.path, one.line, one.what, one.remedy) for one in found if one.path in paths]
 
 
 def _try_rollback(settings: Settings, editions: Editions, place: Place, text: str | None) -> list[TemplateInvalid]:
