@@ -19,6 +19,7 @@ from worker.ledger import texts
 from worker.ledger.connection import Ledger
 from worker.ledger.deliveries import lease
 from worker.roles.text_watch import TextWatch
+from worker.texts import BUILT_IN
 
 EN = Place("payment.failed", "user", "en", "")
 TELEGRAM = EN._replace(channel="telegram")
@@ -328,6 +329,20 @@ async def test_an_edit_begins_with_what_holds_and_is_checked(desk: Desk, tmp_pat
     assert f"publish {file}" in good.out
     assert f"{file}:1: " in bad.err
     assert holds.out == NEW
+
+
+async def test_an_edit_of_a_new_text_begins_with_the_one_that_serves_for_it(desk: Desk, tmp_path: Path) -> None:
+    """Who writes for one more medium or language starts from what its readers get until then."""
+    await desk.publish(NEW)
+    sms, slang = (tmp_path / "draft/payment.failed/user" / name for name in ("en.sms.txt", "id-ID.txt"))
+    nowhere = tmp_path / "draft/payment.failed/nobody/en.txt"
+
+    answers = [await desk.template("edit", file, EDITOR="true") for file in (sms, slang, nowhere)]
+
+    assert [answer.code for answer in answers] == [0, 0, 2]
+    assert sms.read_text("utf-8") == NEW
+    assert slang.read_text("utf-8") == (BUILT_IN / "payment.failed/user/id.txt").read_text("utf-8")
+    assert not nowhere.exists()
 
 
 async def test_what_is_not_there_is_said(desk: Desk) -> None:

@@ -45,7 +45,11 @@ def show(
 
 @app.command()
 def edit(file: Annotated[Path, typer.Argument(help="…/TYPE/AUDIENCE/LOCALE.txt")]) -> None:
-    """Open a text in $EDITOR and check it. A file that is not there yet begins as what holds. Publishes nothing."""
+    """Open a text in $EDITOR and check it. Publishes nothing.
+
+    A file that is not there yet begins as what is said there now: a new
+    medium's or language's as the text that serves it until then.
+    """
     from worker.commands import template_work  # noqa: PLC0415 - as above
     from worker.commands.session import run_command  # noqa: PLC0415
     from worker.settings import load_settings  # noqa: PLC0415

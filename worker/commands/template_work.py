@@ -15,6 +15,8 @@ from worker.commands.session import open_ledger, operator
 from worker.core.check import check_texts
 from worker.core.editions import Editions, Place, Published, place_of
 from worker.core.example import longest_data, plausible_data
+from worker.core.locales import language
+from worker.core.template import DEFAULT_LOCALE
 from worker.core.text_source import Source
 from worker.errors import NotFound, TemplateInvalid
 from worker.ledger import texts
@@ -78,9 +80,14 @@ async def diff(settings: Settings, name: str, before: int | None, after: int | N
 
 
 async def what_holds(settings: Settings, name: str) -> str:
-    """The source of what holds."""
+    """The source of what is said at this place now: by its own text, or by the one that serves for it."""
+    place = place_named(name)
+    usual = place._replace(channel="")
+    serving = place, usual, usual._replace(locale=language(place.locale)), usual._replace(locale=DEFAULT_LOCALE)
     async with open_ledger(settings) as ledger:
-        return await _source_of(settings, ledger, place_named(name), None)
+        held = (await _load(settings, ledger)).sources(place.event_type, place.audience)
+    source = next((held[one] for one in serving if one in held), None)
+    return source.text if source else _file_of(settings, place)
 
 
 async def check(settings: Settings, files: Sequence[Path]) -> int:
