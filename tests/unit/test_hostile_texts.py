@@ -16,7 +16,9 @@ from time import thread_time
 import pytest
 from pydantic import JsonValue
 
+from schemas.catalogue import Catalogue
 from worker.core import limits
+from worker.core.check import check_texts
 from worker.core.content import Content, Markup
 from worker.core.template import EventView, PersonView, TextKey, Texts, Unrenderable
 from worker.core.text_source import Source
@@ -26,6 +28,7 @@ ANI = PersonView("Ani <b>&", "en", "Asia/Jakarta")
 NOW = EventView("order.shipped", datetime(2026, 11, 12, 7, 5, tzinfo=UTC))
 KEY = TextKey("order.shipped", "user", "en")
 LONGEST_MS = 100
+CATALOGUE = Catalogue.of_modules(["schemas.events.order"])
 
 
 def texts_of(source: str) -> Texts:
@@ -83,6 +86,17 @@ def test_no_template_takes_long_to_read(body: str) -> None:
         texts_of(f"title: t\n\n{body}")
 
     assert (thread_time() - begin) * 1000 < LONGEST_MS
+
+
+@pytest.mark.parametrize("body", SLOW_TO_READ.values(), ids=SLOW_TO_READ)
+def test_no_template_takes_long_to_check(body: str) -> None:
+    """`kabar check` and a publish look at more than a worker does, and end as well: each mistake in a moment."""
+    source = Source("t.txt", "order.shipped", "user", "en", "", f"title: t\n\n{body}")
+    begin = thread_time()
+
+    check_texts([source], CATALOGUE, ())
+
+    assert (thread_time() - begin) * 1000 < 5 * LONGEST_MS
 
 
 @pytest.mark.parametrize(
