@@ -51,6 +51,8 @@ SLOW_TO_READ = {
     "nothing but stars": filled("*"),
     "labels that never end": filled("[a "),
     "links that never end": filled("[a]("),
+    "nothing but bold": filled("**a**"),
+    "as many bold words as may be": f"**{'a' * 100}** " * (limits.MOST_BOLD_MARKS // 2),
     "nothing but links": filled("[a](https://b.test) "),
     "as many links as may be": f"[{'a' * 50}](https://b.test/{'b' * 50}) " * limits.MOST_LINKS,
     "nothing but brackets": filled("["),
@@ -104,10 +106,11 @@ def test_no_template_takes_long_to_check(body: str) -> None:
     [
         ("[a](https://b.test) " * (limits.MOST_LINKS + 1), f"{limits.MOST_LINKS + 1} links"),
         ("{{ v }}" * (limits.MOST_TAGS + 1), f"{limits.MOST_TAGS + 1} tags"),
+        ("**a** " * (limits.MOST_BOLD_MARKS // 2 + 1), f"{limits.MOST_BOLD_MARKS + 2} bold marks"),
         ("a\n" * limits.MOST_LINES, "lines"),
         ("a" * limits.LONGEST_SOURCE_BYTES, "bytes"),
     ],
-    ids=["links", "tags", "lines", "bytes"],
+    ids=["links", "tags", "bold", "lines", "bytes"],
 )
 def test_a_template_beyond_all_limits_is_refused_by_the_limit(body: str, what: str) -> None:
     """Nobody writes five hundred links on purpose; who did reads what is too many, and how many may be."""

@@ -16,6 +16,7 @@ LONGEST_SOURCE_BYTES = 64 * 1024
 MOST_LINES = 500
 MOST_TAGS = 500
 MOST_LINKS = 500
+MOST_BOLD_MARKS = 1_000
 LONGEST_TAG = 500
 """Characters; the engine's own parser goes one call deeper for each minus sign, until its stack is used up."""
 HEAVIEST_CONTEXT = 64 * 1024

@@ -136,6 +136,7 @@ def _check_size(source: Source) -> None:
         ("lines", source.text.count("\n") + 1, limits.MOST_LINES),
         ("tags", source.text.count("{{") + source.text.count("{%") + source.text.count("{#"), limits.MOST_TAGS),
         ("links", source.text.count("]("), limits.MOST_LINKS),
+        ("bold marks", source.text.count("**"), limits.MOST_BOLD_MARKS),
     ):
         if size > most:
             raise _invalid(source, 1, f"it has {size} {what}, but the limit is {most}", "shorten it")
