@@ -61,6 +61,8 @@ _WORDS_BEFORE_PARENTHESES = ("and", "or", "not", "in", "if", "elif", "else")
 # Joining and repeating strings fills the memory; what remains of + is counting: {{ rank + 1 }}.
 _REFUSED = re.compile(r"__|\bis\b|\brecursive\b|[*~]|\+(?!\s*\d)")
 _SURPLUS = re.compile(r"\|\s*(number|percent|bytes|duration|date|datetime|days_until|minutes_until|length)\s*\(")
+# Dropping stars and joining lines can bring a brace of the words before a tag: {**{{ v }}** in plain text.
+_TOUCHING = re.compile(r"\{\{[{%#]")
 _TAKEN = re.compile(r"for\b.*?\b(person|event|loop)\b.*?\bin\b")
 _SYNTAX = minijinja.Environment()
 
@@ -104,7 +106,7 @@ class Parsed:
             body = medium_source(self.body.text, markup)
         except MarkupInvalid as error:
             raise _invalid(self.source, self.body.line + error.line - 1, error.what, error.remedy) from None
-        return FIELD_MARK.join(
+        written = FIELD_MARK.join(
             [
                 f"{{% autoescape false %}}{link}{{% endautoescape %}}",
                 escape_around_tags(title, markup),
@@ -112,6 +114,14 @@ class Parsed:
                 body,
             ]
         )
+        if _TOUCHING.search(written):
+            raise _invalid(self.source, self._line_with_brace(), "a brace comes to touch a tag", "leave the brace out")
+        return written
+
+    def _line_with_brace(self) -> int:
+        pieces = [*self.headers.values(), self.body]
+        lines = ((number, line) for piece in pieces for number, line in enumerate(piece.text.split("\n"), piece.line))
+        return next((number for number, line in lines if "{" in TAG.sub("", line)), self.body.line)
 
 
 def parse(source: Source) -> Parsed:
