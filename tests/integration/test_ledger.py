@@ -438,6 +438,29 @@ async def test_sent_after_the_lease_ran_out_is_the_truth(ledger: Ledger, policy:
     assert await deliveries.lease(ledger, [leased.id], 8, 60) == ([], [])
 
 
+@pytest.mark.parametrize("change", ["state = state", "state = 'waiting', reason = 'lease_ran_out', resends = 1"])
+async def test_what_was_sent_reads_the_same_whatever_its_neighbours_came_to(ledger: Ledger, change: str) -> None:
+    """A batch of nothing but sent messages has a statement of its own: it writes what the one for all writes."""
+    ids = await write(ledger, decision("e1"), decision("e2"), decision("e3"))
+    await know(ledger)
+    await deliveries.lease(ledger, ids, 7, 60)
+    await alter(ledger, change, *ids[:2])
+    alone, beside_another = (
+        Settlement(one, 7, "sent", reference="r1", template_version="en@0", provider="mail.test") for one in ids[:2]
+    )
+    another = Settlement(ids[2], 7, "waiting", "busy", delay_seconds=60, outcome="deferred")
+
+    assert await deliveries.settle(ledger, [alone], []) == {ids[0]: "sent"}
+    assert (await deliveries.settle(ledger, [beside_another, another], []))[ids[1]] == "sent"
+
+    own = {"id", "notification_id", "event_key", "created_at", "due_at", "expires_at", "finished_at"}
+    first, second = [
+        {name: value for name, value in (await row(ledger, one)).items() if name not in own} for one in ids[:2]
+    ]
+    assert first == second
+    assert (first["state"], first["reference"], first["provider"], first["resends"]) == ("sent", "r1", "mail.test", 0)
+
+
 async def test_sent_after_the_lease_and_the_time_ran_out_is_the_truth_too(ledger: Ledger) -> None:
     """What went out in time is not reported as too late."""
     leased = await a_lease(ledger)

@@ -148,14 +148,21 @@ async def settle(ledger: Ledger, settlements: Sequence[Settlement], shown: Seque
 
     What is `shown` stands in the inbox exactly when its delivery is `sent`.
     """
-    rows = await ledger.fetch(
-        statement("settle"),
-        *zip(*settlements, strict=True),
-        *(zip(*shown, strict=True) if shown else [()] * len(Shown._fields)),
-    )
+    if not shown and all(one.state == "sent" for one in settlements):
+        rows = await ledger.fetch(statement("settle_sent"), *zip(*map(_of_sent, settlements), strict=True))
+    else:
+        rows = await ledger.fetch(
+            statement("settle"),
+            *zip(*settlements, strict=True),
+            *(zip(*shown, strict=True) if shown else [()] * len(Shown._fields)),
+        )
     if late := [row["id"] for row in rows if row["is_late"]]:
         await ledger.fetch(statement("unbury"), late)
     return {row["id"]: row["state"] for row in rows}
+
+
+def _of_sent(one: Settlement) -> tuple[UUID, int, str, str, str]:
+    return one.id, one.token, one.reference, one.template_version, one.provider
 
 
 async def wake(ledger: Ledger, limit: int) -> list[Ready]:

@@ -61,4 +61,4 @@ WITH verdict AS (
     JOIN settled s ON s.id = i.id AND s.state = 'sent'
     WHERE n.id = i.notification_id
 )
-SELECT id, state, attempt, state = 'sent' AND detail <> '' AS is_late FROM settled
+SELECT id, state, state = 'sent' AND detail <> '' AS is_late FROM settled
