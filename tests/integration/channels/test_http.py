@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.channels.wire import server_tls
+from tests.integration.channels.wire import CERTIFICATE, server_tls
 from worker.channels.http import Poster
 from worker.channels.http_connection import Answer
 from worker.core.outcome import Deferred, Unsure
@@ -47,8 +48,8 @@ class Script:
 
 
 @asynccontextmanager
-async def running(script: Script) -> AsyncIterator[Poster]:
-    listener = await asyncio.start_server(script.serve, "127.0.0.1", 0)
+async def running(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Poster]:
+    listener = await asyncio.start_server(script.serve, "127.0.0.1", 0, ssl=tls)
     script.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/hook"
     poster = Poster()
     try:
@@ -207,18 +208,25 @@ async def test_what_cannot_be_reached_has_not_begun(url: str) -> None:
     assert (outcome.reason, outcome.costs_attempt, outcome.scope) == ("provider_unreachable", False, "account")
 
 
-async def test_a_certificate_nobody_vouches_for_is_refused() -> None:
-    """Not a byte of the message goes to whoever cannot show whom he is."""
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_only_a_certificate_somebody_vouches_for_is_trusted(
+    is_known: bool,  # noqa: FBT001 - a parameter
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Encrypted posts share a connection too; not a byte goes to whoever cannot show whom he is."""
+    if is_known:
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     script = Script([OK])
-    listener = await asyncio.start_server(script.serve, "127.0.0.1", 0, ssl=server_tls())
-    poster = Poster()
 
-    outcome = await post(poster, f"https://localhost:{listener.sockets[0].getsockname()[1]}/hook")
-    await poster.aclose()
-    listener.close()
-    await listener.wait_closed()
+    async with running(script, tls=server_tls()) as poster:
+        outcomes = [await post(poster, script.url.replace("http://127.0.0.1", "https://localhost")) for _ in range(2)]
 
-    assert isinstance(outcome, Deferred)
-    assert outcome.reason == "provider_unreachable"
-    assert "certificate" in outcome.detail.lower()
-    assert script.requests == []
+    if is_known:
+        assert outcomes == [Answer(200, b"ok")] * 2
+        assert script.connections == 1
+    else:
+        for outcome in outcomes:
+            assert isinstance(outcome, Deferred)
+            assert outcome.reason == "provider_unreachable"
+            assert "certificate" in outcome.detail.lower()
+        assert script.requests == []
