@@ -8,7 +8,6 @@ Knows no provider's words.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from worker.channels.http_connection import Answer, Connection, connect
+from worker.channels.tls import trust
 from worker.core.mask import mask
 from worker.core.outcome import Deferred, Unsure
 
@@ -40,7 +40,7 @@ class Poster:
     def __init__(self) -> None:
         self._idle: dict[_Origin, list[Connection]] = defaultdict(list)
         self._open: set[Connection] = set()
-        self._tls: ssl.SSLContext | None = None
+        self._tls = trust()
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: float, secret: str = ""
@@ -83,9 +83,6 @@ class Poster:
         return None
 
     async def _connect(self, origin: _Origin) -> Connection:
-        if origin.is_encrypted and self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
         connection = await connect(origin.host, origin.port, self._tls if origin.is_encrypted else None)
         self._open.add(connection)
         return connection

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 from enum import Enum, auto
-from functools import cache
 
 import aiosmtplib
 
 from worker.channels.smtp import Server, Session, open_session
 from worker.channels.smtp_answers import REMEDIES, no_session, said
+from worker.channels.tls import trust
 from worker.core.outcome import Deferred
 
 _SESSION_SECONDS = 300.0
@@ -39,7 +39,7 @@ class Pool:
         self._server = server
         self._per_session = per_session
         self._hostname = hostname
-        self._tls_context = tls_context or _trust()
+        self._tls_context = tls_context or trust()
         self._idle: list[Session] = []
         self._is_closed = False
 
@@ -108,9 +108,3 @@ class Pool:
             if not is_well:
                 session.close()
         return is_well
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    # Reading the machine's certificates takes a tenth of a second: once, at the start, and not on the loop.
-    return ssl.create_default_context()

@@ -14,6 +14,7 @@ import pytest
 from tests.integration.channels.wire import CERTIFICATE, server_tls
 from worker.channels.http import Poster
 from worker.channels.http_connection import Answer
+from worker.channels.tls import trust
 from worker.core.outcome import Deferred, Unsure
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -216,11 +217,13 @@ async def test_only_a_certificate_somebody_vouches_for_is_trusted(
     """Encrypted posts share a connection too; not a byte goes to whoever cannot show whom he is."""
     if is_known:
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    trust.cache_clear()
     script = Script([OK])
 
     async with running(script, tls=server_tls()) as poster:
         outcomes = [await post(poster, script.url.replace("http://127.0.0.1", "https://localhost")) for _ in range(2)]
 
+    trust.cache_clear()
     if is_known:
         assert outcomes == [Answer(200, b"ok")] * 2
         assert script.connections == 1
