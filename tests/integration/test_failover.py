@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -81,6 +82,35 @@ async def test_while_the_first_is_out_of_order_the_second_sends_all(database_url
             (account,) = await world.rows("SELECT * FROM accounts WHERE name = 'email'")
             assert account["state"] in ("open", "probing")
             assert account["reason"] == "provider_unreachable"
+
+
+async def test_the_second_is_tried_though_the_first_sends(database_url: str, rabbitmq_url: str) -> None:
+    """After an outage of both, the one that nobody needs any more does not count as out of order for ever."""
+    first, second = a_server(), a_server(GREETING="421 4.3.2 not now")
+    async with two_servers(database_url, rabbitmq_url, first, second) as world:
+        await world.rows(
+            "UPDATE accounts SET state = 'open', reason = 'provider_unreachable', open_until = now()"
+            " WHERE name = 'email:2'"
+        )
+        await _until_tried(world, "failures > 0")
+        second.steps.clear()
+        await _until_tried(world, "state IN ('ramping', 'closed')")
+
+        sent = await world.rows("SELECT provider, attempt FROM deliveries WHERE channel = 'email' AND state = 'sent'")
+        by_second = [row["attempt"] for row in sent if row["provider"] == f"127.0.0.1:{second.port}"]
+        assert by_second == [1]
+        assert {row["attempt"] for row in sent} == {1}
+        assert len(first.mails) == len(sent) - 1
+        assert await world.rows("SELECT 1 FROM attempts") == []
+
+
+async def _until_tried(world: World, wanted: str) -> None:
+    """Send mails until the second's account is so."""
+    query = f"SELECT 1 FROM accounts WHERE name = 'email:2' AND {wanted}"  # noqa: S608 - ours
+    async with asyncio.timeout(60):
+        while not await world.rows(query):
+            (event_id,) = await world.tell(failed())
+            assert (await world.states(event_id))["ani", "email"] == ("sent", "")
 
 
 async def test_after_silence_nobody_else_is_asked(database_url: str, rabbitmq_url: str) -> None:

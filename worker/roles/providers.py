@@ -1,7 +1,8 @@
 """The providers of one channel, in the order of preference, and the accounts by which it sends.
 
 A message goes to the first that is in service. Where that one has certainly not taken it, and may later, the next is
-asked at once. After silence beyond the point of no return nobody else is: that might be a double.
+asked at once. After silence beyond the point of no return nobody else is: that might be a double. One that rests is
+tried though a better one is in service: else nobody would know that it is well again until it is needed.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Providers:
 
     def __init__(self, providers: Sequence[Provider]) -> None:
         self._providers = tuple(providers)
+        self._others = self._providers[1:]
         self.channel = providers[0].channel
 
     def on_change(self, call: Callable[[], None]) -> None:
@@ -48,15 +50,14 @@ class Providers:
 
     async def room(self, wanted: int, unbegun: int) -> int:
         """Answer how many of the wanted deliveries may be leased now. `unbegun` are leased and wait for a sender."""
-        is_trying = False
+        for _, account in self._providers:
+            account.ask()
         for _, account in self._providers:
             if account.is_free:
                 return wanted
             if account.is_in_service:
                 return max(0, await account.room(wanted) - unbegun)
-            account.ask()
-            is_trying = is_trying or account.may_probe
-        return max(0, 1 - unbegun) if is_trying else 0
+        return max(0, 1 - unbegun) if any(account.may_probe for _, account in self._providers) else 0
 
     def pause(self) -> float | None:
         """Answer after how many seconds to look again whether there is room; None: there always is."""
@@ -70,7 +71,7 @@ class Providers:
     async def send(self, message: object, delivery: UUID, begin_by: float) -> Sending:
         """Send by the first that may and can; nothing begins after `begin_by` (monotonic clock)."""
         best: Sending | None = None
-        for channel, account in self._providers:
+        for channel, account in self._in_order():
             if not account.is_free and not await account.turn(begin_by):
                 continue
             begun = time.monotonic()
@@ -86,6 +87,13 @@ class Providers:
                 return sending
             best = _better(best, sending)
         return best or Sending(Released("lease_too_old" if time.monotonic() > begin_by else "account_rests"))
+
+    def _in_order(self) -> Sequence[Provider]:
+        """Answer whom to ask in turn: the one that is to be tried, then as they are preferred."""
+        for one in self._others:
+            if one.account.may_probe:
+                return (one, *(other for other in self._providers if other is not one))
+        return self._providers
 
 
 def providers_of(channels: Sequence[Channel[Any]], accounts: Accounts) -> Providers:
