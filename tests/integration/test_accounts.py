@@ -157,6 +157,28 @@ async def test_what_a_probe_found_is_what_all_hear(
         assert found.open_seconds == pytest.approx(rest, abs=2)
 
 
+async def test_it_rests_since_it_was_opened_however_often_it_is_tried(ledger: Ledger) -> None:
+    """An operator reads how long the trouble lasts, and not when it was last looked at."""
+    await accounts.open_account(ledger, NAME, "down", 0)
+    await ledger.fetch("UPDATE accounts SET changed_at = now() - interval '1 h'")
+
+    await accounts.claim_probe(ledger, NAME, 1, 30)
+    await accounts.tell_probe(ledger, NAME, 1, "ill", "down", 0)
+    await accounts.open_account(ledger, NAME, "down", 90)
+    resting = await _seconds_since_change(ledger)
+    await rest_is_over(ledger)
+    await accounts.claim_probe(ledger, NAME, 2, 30)
+    await accounts.tell_probe(ledger, NAME, 2, "well", "", None)
+
+    assert resting == pytest.approx(3600, abs=30)
+    assert await _seconds_since_change(ledger) < 30
+
+
+async def _seconds_since_change(ledger: Ledger) -> float:
+    ((seconds,),) = await ledger.fetch("SELECT extract(epoch FROM now() - changed_at)::float8 FROM accounts")
+    return float(seconds)
+
+
 @pytest.mark.parametrize(
     ("per_second", "ramped", "rate"),
     [(100, 0, 10), (100, 5, 55), (100, 9.99, 100), (100, 60, 100), (0, 0, 20), (0, 3, 160), (0, 60, 20_480)],

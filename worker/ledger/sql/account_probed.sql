@@ -8,5 +8,5 @@ SET state = CASE $3 WHEN 'well' THEN 'ramping' ELSE 'open' END,
         $5::float8, greatest(0.5, random() * least(60, 2.0 ^ least(failures + 1, 10))))) ELSE now() END,
     ramp_from = CASE $3 WHEN 'well' THEN now() END,
     next_at = now(),
-    changed_at = now()
+    changed_at = CASE $3 WHEN 'well' THEN now() ELSE changed_at END
 WHERE name = $1 AND state = 'probing' AND token = $2
