@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -199,6 +200,70 @@ async def test_what_operators_did_is_part_of_the_story(desk: Desk) -> None:
     assert says[at + 1].startswith("attempt 2")
 
 
+async def test_an_operators_word_stands_where_it_was_given(desk: Desk) -> None:
+    """What was held ended before somebody said that it went out, and the story keeps the order of time."""
+    await desk.world.know("ani")
+    event_id = await desk.settled(PAID)
+    (held,) = await desk.world.rows(
+        "UPDATE deliveries SET state = 'unsure', reason = 'no_answer', finished_at = now() - interval '1 h'"
+        " WHERE channel = 'email' RETURNING id"
+    )
+    await kabar(desk.environment, "unsure", "was-sent", str(held["id"]), "--reason", "seen in the log")
+
+    steps = steps_of(await desk.document(event_id, "ani"), "email")
+
+    says = [one["says"] for one in steps]
+    (at,) = [number for number, one in enumerate(says) if one.startswith("said to be sent by")]
+    assert says[at].endswith(": seen in the log")
+    assert says[at + 1].startswith("counts as sent by 127.0.0.1:")
+    times = [one["at"] for one in steps if one["at"]]
+    assert times == sorted(times)
+
+
+async def test_what_an_operator_mended_is_told_without_its_secrets(desk: Desk, tmp_path: Path) -> None:
+    """The change of a payload is told, and an address or a password in it is not."""
+    await desk.world.know("ani")
+    body = {"user_ids": ["ani"], "message": "Hello", "password": "hunter2-old", "note": "ask eve@example.com"}
+    await desk.world.publish_raw(json.dumps(body).encode(), "custom.note", message_id="bad", app_id="shop")
+    letter = await desk.world.dead_letter("bad")
+    mended = tmp_path / "mended.json"
+    mended.write_text(json.dumps({**body, "title": "Hi", "password": "hunter2-new", "note": "ask bob@example.com"}))
+    await kabar(desk.environment, "dead", "edit", str(letter["id"]), "--data", str(mended))
+
+    told = await desk.tell("bad", "ani")
+
+    assert "payload mended by" in told
+    assert '+ "title": "Hi"' in told
+    for secret in ("hunter2", "eve@example.com", "bob@example.com"):
+        assert secret not in told + json.dumps(await desk.document("bad", "ani"))
+
+
+async def test_a_provider_that_rests_is_why_nothing_goes_out(desk: Desk) -> None:
+    """While no provider of the channel is in service the answer names each, its trouble, and when it is tried."""
+    await desk.world.know("ani")
+    event_id = await desk.settled(PAID)
+    await desk.world.rows(
+        "UPDATE deliveries SET channel = 'pigeon', state = 'queued', due_at = now() + interval '1 min',"
+        " finished_at = NULL WHERE channel = 'email'"
+    )
+    await desk.world.rows(
+        "INSERT INTO accounts (name, provider, state, reason, failures, open_until)"
+        " VALUES ('pigeon', 'loft.test', 'open', 'provider_unreachable', 3, now() + interval '40 s')"
+    )
+
+    resting = await _next(desk, event_id)
+    await desk.world.rows("INSERT INTO accounts (name, provider) VALUES ('pigeon:2', 'coop.test')")
+    served = await _next(desk, event_id)
+
+    assert "loft.test rests (provider_unreachable, 3 times), tried in" in resting
+    assert served.startswith("a courier takes it")
+
+
+async def _next(desk: Desk, event_id: str) -> str:
+    (step,) = [one for one in steps_of(await desk.document(event_id, "ani"), "pigeon") if one["stage"] == "next"]
+    return step["says"]
+
+
 async def test_somebody_outside_the_audience_reads_whom_each_route_told(desk: Desk) -> None:
     """Why not me: the rules, and that a role was given only later."""
     await desk.world.know("ani")
@@ -251,7 +316,7 @@ async def test_copies_of_an_event_and_the_same_id_from_elsewhere_are_told_apart(
     told = await desk.tell("twin", "ani")
     one = await desk.document("twin", "ani", "--source", "till")
 
-    assert "arrived 1 times more: duplicates of itself, which changed nothing" in told
+    assert "arrived again once: duplicates of itself, which changed nothing" in told
     assert "the same id came from 'till' too: another event" in told
     assert [event["source"] for event in one["events"]] == ["till"]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+from worker.commands.accounts import rest_of
 from worker.commands.explain_tell import Step, in_order, tell_deeds
-from worker.commands.screen import masked, moment
+from worker.commands.screen import masked, moment, often
 from worker.core.preferences import wish
 from worker.ledger.connection import Record
-from worker.ledger.explanation import Acquaintance, Case
+from worker.ledger.explanation import Acquaintance, Case, File
 
 _NOT_RECORDED = "what decided was not written down: a worker of an older version planned it"
 _SKIPS = {
@@ -25,7 +26,7 @@ _SKIPS = {
 _NOTHING = "nothing: it is at its end"
 
 
-def tell_delivery(case: Case, who: Acquaintance, delivery: Record, now: datetime) -> list[Step]:
+def tell_delivery(case: Case, file: File, delivery: Record, now: datetime) -> list[Step]:
     """Tell of one delivery: what decided, every attempt, what operators did, how it stands, and what comes next."""
     notification = next((row for row in case.notifications if row["id"] == delivery["notification_id"]), None)
     letters = [row for row in case.letters if row["delivery_id"] == delivery["id"]]
@@ -38,8 +39,8 @@ def tell_delivery(case: Case, who: Acquaintance, delivery: Record, now: datetime
         *_decided(delivery),
         *in_order(happened),
         *_stands(delivery),
-        Step(delivery["due_at"], "next", _next(delivery, letters, now)),
-        *(Step(at, "since", f"since changed: {says}") for at, says in _changes(case, who, delivery, notification)),
+        _next(file, delivery, letters, now),
+        *(Step(at, "since", f"since changed: {says}") for at, says in _changes(case, file.who, delivery, notification)),
     ]
 
 
@@ -94,14 +95,17 @@ def _stands(delivery: Record) -> Iterator[Step]:
     state, at = delivery["state"], delivery["finished_at"]
     number, reason = delivery["attempt"], delivery["reason"]
     if delivery["resends"]:
-        yield Step(None, "settle", f"sent again {delivery['resends']} times without knowing whether it had gone out")
+        yield Step(None, "settle", f"sent again {often(delivery['resends'])} without knowing whether it had gone out")
     match state:
         case "sent":
             by = f" by {delivery['provider']}" if delivery.get("provider") else ""
             reference = f", its id there {delivery['reference']}" if delivery["reference"] else ""
             text = f", from the text {delivery['template_version']}" if delivery["template_version"] else ""
-            told = ", on an operator's word" if reason == "said_by_operator" else ""
-            yield Step(at, "settle", f"sent{by} at attempt {number}{told}{reference}{text}")
+            sent = f"sent{by} at attempt {number}"
+            if reason == "said_by_operator":  # it ended before that word, which stands above with its time
+                yield Step(None, "settle", f"counts as {sent}, on an operator's word{reference}{text}")
+            else:
+                yield Step(at, "settle", f"{sent}{reference}{text}")
         case "skipped" if delivery["attempt_limit"]:
             yield Step(at, "lease", f"looked at once more and not sent: {_skip(delivery)}")
         case "expired":
@@ -114,7 +118,14 @@ def _stands(delivery: Record) -> Iterator[Step]:
             return
 
 
-def _next(delivery: Record, letters: Sequence[Record], now: datetime) -> str:
+def _next(file: File, delivery: Record, letters: Sequence[Record], now: datetime) -> Step:
+    rest = rest_of(delivery["channel"], file.accounts) if delivery["state"] == "queued" else ""
+    if rest:
+        return Step(None, "next", f"it waits for its provider, and loses no attempt: {rest}")
+    return Step(delivery["due_at"], "next", _due(delivery, letters, now))
+
+
+def _due(delivery: Record, letters: Sequence[Record], now: datetime) -> str:
     due = delivery["due_at"]
     match delivery["state"]:
         case "queued":

@@ -7,13 +7,16 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from worker.commands.screen import moment
+from worker.commands.screen import moment, often
+from worker.core.veil import mask_text
 from worker.ledger.connection import Record
 from worker.ledger.explanation import Acquaintance, Case, File
 
 _DEEDS = {
     "delivery.resent": "sent again by",
     "delivery.was_sent": "said to be sent by",
+    "dead_letter.edited": "payload mended by",
+    "dead_letter.imported": "dead letter imported by",
     "dead_letter.replayed": "dead letter replayed by",
     "dead_letter.dropped": "dead letter dropped by",
 }
@@ -48,7 +51,7 @@ def tell_rejections(file: File) -> list[Step]:
     """Tell of the times the event was not taken in."""
     steps = []
     for letter in file.rejections:
-        again = f", {letter['arrivals']} times" if letter["arrivals"] > 1 else ""
+        again = f", {often(letter['arrivals'])}" if letter["arrivals"] > 1 else ""
         field = f" at {letter['field']}" if letter["field"] else ""
         short = str(letter["id"])[:8]
         says = (
@@ -69,7 +72,7 @@ def tell_event(case: Case, file: File, person_id: str) -> list[Step]:
     )
     steps = [Step(event["received_at"], "accept", says)]
     if event["repeats"]:
-        says = f"arrived {event['repeats']} times more: duplicates of itself, which changed nothing"
+        says = f"arrived again {often(event['repeats'])}: duplicates of itself, which changed nothing"
         steps.append(Step(None, "accept", says))
     for other in file.cases:
         if other is not case:
@@ -133,7 +136,7 @@ def tell_deeds(deeds: Sequence[Record], *subjects: UUID) -> Iterator[Step]:
     wanted = {str(subject) for subject in subjects}
     for row in deeds:
         if row["subject"] in wanted:
-            detail = f": {row['detail']}" if row["detail"] else ""
+            detail = f": {mask_text(row['detail'])}" if row["detail"] else ""
             yield Step(row["at"], "operator", f"{_DEEDS.get(row['action'], row['action'])} {row['actor']}{detail}")
 
 

@@ -30,7 +30,7 @@ def print_file(file: File, event_id: str, person_id: str) -> None:
         for delivery in case.deliveries:
             route = next((row["route"] for row in case.notifications if row["id"] == delivery["notification_id"]), "?")
             title = f"{delivery['channel']} on route {route}: {delivery['state']}"
-            _print_steps(out, title, tell_delivery(case, file.who, delivery, now))
+            _print_steps(out, title, tell_delivery(case, file, delivery, now))
 
 
 def _print_steps(out: Console, title: str, steps: Sequence[Step]) -> None:
@@ -83,7 +83,7 @@ def _deliveries(case: Case, file: File, notification: Record, now: datetime) -> 
                 **{name: row.get(name) for name in _OF_A_DELIVERY},
                 "address": row["address"] if row["channel"] == "inbox" else masked(row["address"]),
                 "attempts": [dict(one) for one in case.attempts if one["delivery_id"] == row["id"]],
-                "steps": _steps(tell_delivery(case, file.who, row, now)),
+                "steps": _steps(tell_delivery(case, file, row, now)),
             }
 
 

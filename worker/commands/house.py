@@ -6,19 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+from worker.commands.accounts import STATES, cause_of, next_of
 from worker.commands.screen import moment, print_json, screen, table
 from worker.commands.session import open_ledger, run_command
 from worker.ledger.connection import Record
 from worker.ledger.deliveries import gauges
 from worker.ledger.inquiry import accounts, dead_by_channel
 from worker.settings import load_settings
-
-_SAYS = {
-    "closed": "in service",
-    "open": "rests",
-    "probing": "rests, and is being tried",
-    "ramping": "in service again, and given more little by little",
-}
 
 
 @dataclass(slots=True)
@@ -79,11 +73,8 @@ def _counts(one: ChannelState) -> tuple[int, ...]:
 
 def _account_rows(rows: Sequence[Record]) -> Iterator[tuple[object, ...]]:
     for row in rows:
-        rests = row["rests_seconds"]
-        then = "" if rests is None else f"tried in {rests:.0f} s" if rests else "tried with the next delivery"
-        failures = f", {row['failures']} times" if row["failures"] > 1 else ""
-        why = f"{row['reason']}{failures}" if row["reason"] else ""
-        yield row["account"], row["provider"], _SAYS[row["state"]], moment(row["changed_at"]), why, then
+        state, since = STATES[row["state"]], moment(row["changed_at"])
+        yield row["account"], row["provider"], state, since, cause_of(row), next_of(row)
 
 
 def _spoken(seconds: float) -> str:

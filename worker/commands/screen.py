@@ -51,6 +51,11 @@ def moment(at: datetime | None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
 
 
+def often(times: int) -> str:
+    """Write how often something happened: `once`, `2 times`."""
+    return "once" if times == 1 else f"{times:,} times"
+
+
 def masked(address: str) -> str:
     """Show as much of an address as tells one of a person's from another: a mail domain, a webhook's host."""
     if "://" in address:

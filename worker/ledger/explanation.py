@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from worker.ledger.connection import Ledger, Record, statement
 from worker.ledger.fan_outs import find_fan_out
-from worker.ledger.inquiry import attempts_of
+from worker.ledger.inquiry import accounts, attempts_of
 
 _MOST = 20
 """How many sources of one event id, and how many letters of it, are looked at."""
@@ -38,12 +38,16 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """All of it: one case for each source of the event id, and the letters of those that were not taken in."""
+    """All of it: one case for each source of the event id, and the letters of those that were not taken in.
+
+    `accounts`: how the providers' are now.
+    """
 
     who: Acquaintance
     cases: list[Case]
     rejections: list[Record]
     deeds: list[Record]
+    accounts: list[Record]
 
 
 async def read_file(ledger: Ledger, event_id: str, person_id: str, source: str = "") -> File:
@@ -51,7 +55,8 @@ async def read_file(ledger: Ledger, event_id: str, person_id: str, source: str =
     found = await ledger.fetch(statement("event_find"), event_id, source, _MOST)
     cases = [await _case(ledger, event, person_id) for event in found]
     rejections = await ledger.fetch(statement("explain_rejections"), event_id, _MOST)
-    return File(await _acquaintance(ledger, person_id), cases, rejections, await _deeds(ledger, rejections))
+    who, deeds = await _acquaintance(ledger, person_id), await _deeds(ledger, rejections)
+    return File(who, cases, rejections, deeds, await accounts(ledger))
 
 
 async def _acquaintance(ledger: Ledger, person_id: str) -> Acquaintance:
