@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from schemas.catalogue import Catalogue, Lane
+from tests.house.commands import complaint
 from tests.house.promql import complaints, names_in, series_of
 from worker.bootstrap import BUILT_IN_EVENTS, ROLES
 from worker.broker.topology import topology
@@ -124,6 +125,14 @@ def test_a_runbook_sends_nobody_to_a_metric_that_is_not_there(page: str) -> None
 
     assert names_in(RUNBOOKS[page]) <= series_of().keys() | families
     assert [wrong for each in spoken if "{" in each for wrong in complaints(each, VALUES)] == []
+
+
+@pytest.mark.parametrize("page", RUNBOOKS)
+def test_a_runbook_names_commands_that_there_are(page: str) -> None:
+    """What somebody copies from a page at 3 a.m. is taken by the program."""
+    commands = re.findall(r"`kabar ([a-z][^`]*)`", RUNBOOKS[page])
+
+    assert [wrong for each in commands if (wrong := complaint(each.split()))] == []
 
 
 @pytest.mark.parametrize("page", RUNBOOKS)
