@@ -323,13 +323,19 @@ async def test_a_person_is_shown_with_masked_addresses(directory: Directory) -> 
         "id,name,locale,roles,email,slack,preferences\n"
         "ani,[red]Ani,id,admin,ani@example.com,https://hooks.slack.com/services/T/B/x,email/category:billing=off\n"
     )
-    await directory.run("UPDATE addresses SET suppressed_reason = 'mailbox_unknown' WHERE channel = 'email'")
+    await directory.run(
+        "UPDATE addresses SET suppressed_at = '2026-05-04T12:00:00Z', suppressed_reason = 'mailbox_unknown'"
+        " WHERE channel = 'email'"
+    )
 
     masked = await kabar(directory.environment, "people", "show", "ani")
     revealed = await kabar(directory.environment, "people", "show", "ani", "--reveal")
 
     assert masked.code == revealed.code == 0
-    for part in ("[red]Ani", "admin", "a…@example.com", "mailbox_unknown", "https://hooks.slack.com/…", "in use"):
+    for part in (
+        "[red]Ani", "admin", "a…@example.com", "not used: mailbox_unknown, since 2026-05-04 12:00:00Z",
+        "https://hooks.slack.com/…", "in use", "once it is set again, by person.changed",
+    ):  # fmt: skip
         assert part in masked.out
     assert "category:billing" in masked.out
     assert "ani@example.com" not in masked.out

@@ -85,9 +85,11 @@ def _print_person(person: Record, *, reveal: bool) -> None:
     )
     if person["addresses"]:
         rows = [
-            (channel, address if reveal else masked(address), f"not used: {why}" if why else "in use")
-            for channel, address, why in person["addresses"]
+            (channel, address if reveal else masked(address), f"not used: {why}, since {since}" if since else "in use")
+            for (channel, address, why), since in zip(person["addresses"], person["suppressed_at"], strict=True)
         ]
         out.print("", table(("channel", "address", "state"), rows))
+        if any(person["suppressed_at"]):
+            out.print("an address is in use again once it is set again, by person.changed or `kabar people import`")
     if person["preferences"]:
         out.print("", table(("preference", "channel", "wanted"), person["preferences"]))
