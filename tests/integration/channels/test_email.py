@@ -33,8 +33,9 @@ CONTENTS = (
 
 
 @asynccontextmanager
-async def channel_to(server: SmtpServer, query: str = "") -> AsyncIterator[EmailChannel]:
-    channel = EmailChannel(f"smtp://127.0.0.1:{server.port}{query}", "Kabar <no-reply@kabar.example>")
+async def channel_to(server: SmtpServer, query: str = "", per_connection: int = 500) -> AsyncIterator[EmailChannel]:
+    url = f"smtp://127.0.0.1:{server.port}{query}"
+    channel = EmailChannel(url, "Kabar <no-reply@kabar.example>", per_connection=per_connection)
     try:
         yield channel
     finally:
@@ -283,6 +284,17 @@ async def test_many_mails_share_few_sessions() -> None:
     assert outcomes == [Sent("4F2A77")] * 100
     assert len(server.mails) == 100
     assert server.connections <= channel.abilities.concurrency
+
+
+async def test_a_session_carries_no_more_mails_than_its_server_takes() -> None:
+    """Servers that close a connection after so many mails are left before they do."""
+    server = SmtpServer()
+
+    async with running(server), channel_to(server, per_connection=3) as channel:
+        outcomes = [await channel.send(mail_for(channel), timeout_seconds=5) for _ in range(7)]
+
+    assert outcomes == [Sent("4F2A77")] * 7
+    assert server.connections == 3
 
 
 async def test_a_refused_recipient_does_not_spoil_the_session_for_the_next() -> None:
