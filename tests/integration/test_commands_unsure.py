@@ -137,9 +137,11 @@ async def test_a_message_that_went_out_ends_as_sent_on_the_operators_word(desk: 
     delivery = await desk.hold()
     before = len(desk.world.simulator.arrived("email"))
 
+    dry = await desk.ask("was-sent", delivery, "--dry-run")
     answer = await desk.ask("was-sent", delivery, "--reason", "seen in the relay's log")
 
-    assert (answer.code, answer.out) == (0, f"{delivery[:8]} sent, on your word\n"), answer.err
+    assert dry.out.startswith(f"{delivery[:8]} would count as sent, on your word\n1 of 1 would count as sent")
+    assert (answer.code, answer.out) == (0, f"{delivery[:8]} counts as sent, on your word\n"), answer.err
     row = await desk.delivery(delivery)
     assert (row["state"], row["reason"], row["resends"]) == ("sent", "said_by_operator", 0)
     assert await desk.audit(delivery) == [(getpass.getuser(), "delivery.was_sent", "seen in the relay's log")]

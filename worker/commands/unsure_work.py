@@ -23,7 +23,8 @@ from worker.settings import Settings
 Which = list[str] | Filter
 _PREFIX = re.compile(r"[0-9a-f]{6,32}")
 _NO_LIMIT = 10**9
-_DONE = {"resend": "resent", "was_sent": "sent, on your word"}
+_WOULD = {"resend": "would be resent", "was_sent": "would count as sent, on your word"}
+_DONE = {"resend": "resent", "was_sent": "counts as sent, on your word"}
 
 
 async def settle_doubts(settings: Settings, deed: Deed, which: Which, reason: str, *, is_dry: bool) -> int:
@@ -54,8 +55,8 @@ async def _show(settings: Settings, ledger: Ledger, deed: Deed, which: Which) ->
             objection = _objection(settings, deed, row)
             refused += bool(objection)
             number += 1
-            typer.echo(f"{str(row['id'])[:8]} {objection or f'would be {_DONE[deed]}'}")
-    typer.echo(f"{number - refused:,} of {number:,} would be {_DONE[deed]}; nothing was changed")
+            typer.echo(f"{str(row['id'])[:8]} {objection or _WOULD[deed]}")
+    typer.echo(f"{number - refused:,} of {number:,} {_WOULD[deed]}; nothing was changed")
     return 1 if refused else 0
 
 
