@@ -140,7 +140,7 @@ async def test_status_counts_repetitions_and_knows_sources_apart(office: Office)
 
     events = json.loads(both.out)["events"]
     assert {(event["source"], event["repeats"]) for event in events} == {("shop", 1), ("till", 0)}
-    assert "arrived again  1 times" in one.out
+    assert "arrived again  once" in one.out
     assert "till" not in one.out
 
 

@@ -77,6 +77,14 @@ async def test_an_empty_house_is_told_in_zeros(environment: dict[str, str]) -> N
     assert told["accounts"] == []
 
 
+async def test_a_source_without_an_event_is_an_error(environment: dict[str, str]) -> None:
+    """Nobody takes the state of the house for that of a source."""
+    answer = await kabar(environment, "status", "--source", "shop")
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "give the id too" in answer.err
+
+
 async def test_the_doctor_names_an_open_breaker_and_what_to_do(ledger: Ledger, environment: dict[str, str]) -> None:
     """Nothing is lost meanwhile, and it says so."""
     await busy(ledger)

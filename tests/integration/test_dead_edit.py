@@ -94,7 +94,10 @@ async def test_a_letter_is_shown_without_secrets_unless_they_are_asked_for(desk:
     masked = await desk.ask("show", letter)
     revealed = await desk.ask("show", letter, "--reveal")
 
-    for part in ("payload_invalid", "data.title", "Field required", "Hello", '"p1"', "header shop", "first seen"):
+    ways = (f"next: mend its data: kabar dead edit {letter[:8]} ·", f"kabar dead drop {letter[:8]} --reason")
+    for part in (
+        "payload_invalid", "data.title", "Field required", "Hello", '"p1"', "header shop", "first seen", *ways
+    ):  # fmt: skip
         assert part in masked.out
     for secret in ("hunter2", "ani@example.com", "k3y"):
         assert secret not in masked.out
@@ -110,7 +113,7 @@ async def test_the_letter_of_a_delivery_shows_the_event_it_tells(desk: Desk, dat
 
     shown = await desk.ask("show", str(row["id"]))
 
-    for part in (OUTAGE, "provider_error", "500 oops", "en v2", "8 of 8", "Hello 2"):
+    for part in (OUTAGE, "provider_error", "500 oops", "en v2", "8 of 8", "Hello 2", "kabar dead replay"):
         assert part in shown.out
 
 
@@ -198,6 +201,20 @@ async def test_only_an_open_event_can_be_edited(desk: Desk, database_url: str) -
         answer = await desk.ask("edit", one, EDITOR="false")
         assert answer.code == 2
         assert why in answer.err
+
+
+async def test_an_edit_that_changes_nothing_is_not_kept(desk: Desk, tmp_path: Path) -> None:
+    """The same payload, laid out another way, is no change: the history would tell of one that there was not."""
+    letter = await desk.bury(json.dumps(PLAIN).encode())
+    mended = tmp_path / "mended.json"
+    mended.write_text(json.dumps({**PLAIN, "title": "Hi"}))
+
+    first = await desk.ask("edit", letter, "--data", str(mended))
+    second = await desk.ask("edit", letter, "--data", str(mended))
+
+    assert (first.code, second.code) == (0, 1)
+    assert "nothing was changed" in second.err
+    assert len(await desk.history(letter)) == 1
 
 
 async def test_what_was_typed_in_vain_is_not_lost(desk: Desk, tmp_path: Path) -> None:

@@ -57,7 +57,16 @@ async def test_letters_of_one_trouble_are_one_group(
     assert outage["kabar_versions"] == ["0.0", "0.1"]
     (sample,) = await database.fetch("SELECT * FROM dead_letters WHERE id = $1::text::uuid", event["sample"])
     assert (sample["state"], sample["fingerprint"]) == ("open", BAD_EVENT)
-    for part in (OUTAGE[:8], "198", "provider_error", "mail-1", "en v0, en v1, en v2", outage["sample"][:8]):
+    for part in (
+        OUTAGE[:8],
+        "198",
+        "provider_error",
+        "(500)",
+        "(data.title)",
+        "mail-1",
+        "en v0, en v1, en v2",
+        outage["sample"][:8],
+    ):
         assert part in shown.out
 
 

@@ -82,7 +82,7 @@ async def test_a_group_is_replayed_as_a_whole_and_each_is_sent_once(office: Offi
     assert await office.states(f"fingerprint = '{BAD_TEXT}'") == {"open": 7}
     assert await office.audited("dead_letter.replayed") == {(getpass.getuser(), "8 more attempts, by --group a1b"): 693}
     again = await office.ask("replay", "--group", OUTAGE)
-    assert (again.code, again.out) == (0, "no open letters are meant by this\n")
+    assert (again.code, again.out) == (0, "no open letters are meant by this: see `kabar dead list`\n")
 
 
 async def test_what_cannot_be_sent_is_left_open_and_counted_by_cause(office: Office) -> None:

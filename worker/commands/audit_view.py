@@ -25,7 +25,8 @@ def print_report(report: Report) -> None:
     out.print("", table(("what rows cannot tell", "because"), BEYOND.items()))
     since = f"since {moment(report.since)}" if report.since else "of all there is"
     verdict = "nothing is broken" if report.is_well else f"{report.findings.broken.total():,} broken"
-    out.print("", plain(f"{verdict}; {since}, in {report.seconds:.1f} s", "bold"))
+    out.print()
+    out.print(plain(f"{verdict}; {since}, in {report.seconds:.1f} s", "bold"))
 
 
 def _rows(report: Report) -> Iterator[tuple[object, ...]]:

@@ -54,6 +54,8 @@ async def edit(settings: Settings, given: str, data: Path | None) -> int:
         if isinstance(new, _Wrong):
             return _refuse(letter, new.why, None if data else text)
         change = _difference(laid_out, _laid_out(payload_of(new), new))
+        if not change:
+            return _refuse(letter, "is as it was: nothing was changed", None)
         if not await dead_letters.edit(ledger, letter, new.body, operator(), change):
             why = "was edited, dealt with or has arrived again meanwhile: look at it once more"
             return _refuse(letter, why, None if data else text)

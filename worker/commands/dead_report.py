@@ -56,7 +56,7 @@ class Report:
 
     def _sum_up(self) -> None:
         if not self._counts:
-            typer.echo("no open letters are meant by this")
+            typer.echo("no open letters are meant by this: see `kabar dead list`")
         for (is_done, what), number in sorted(self._counts.items(), reverse=True):
             _say(f"{number:,} {what}" + ("" if is_done else f" (as {self._samples[what]})"), is_good=is_done)
 

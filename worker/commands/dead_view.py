@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from worker.commands.screen import facts, moment, plain, screen, table
+from worker.commands.screen import facts, moment, often, plain, screen, table
+from worker.core.fingerprint import code_in
 from worker.core.veil import mask_text, mask_value
 from worker.errors import NotFound
 from worker.ledger.connection import Ledger, Record
@@ -19,6 +20,11 @@ from worker.ledger.inquiry import attempts_of, find_delivery
 _PREFIX = re.compile(r"[0-9a-f]{6,32}")
 _SHOWN_CHARACTERS = 8 * 1024
 _NAMED = 3
+_WAYS_ON = {
+    "event": "mend its data: kabar dead edit {0} · send it again: kabar dead replay {0} · ",
+    "delivery": "send it again, once the cause is gone: kabar dead replay {0} · ",
+    "job": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ def print_groups(groups: Sequence[Record], limit: int) -> None:
     )  # fmt: skip
     rows = [
         (
-            row["fingerprint"][:8], row["open"], row["replayed"], row["dropped"], row["stage"], row["reason"],
+            row["fingerprint"][:8], row["open"], row["replayed"], row["dropped"], row["stage"], _trouble(row),
             _some(row["channels"] or row["event_types"]), _some(row["providers"]), _some(row["template_versions"]),
             _some(row["kabar_versions"]), moment(row["first_seen_at"]), moment(row["last_seen_at"]),
             str(row["sample"])[:8],
@@ -80,6 +86,12 @@ def print_groups(groups: Sequence[Record], limit: int) -> None:
     out.print(table(columns, rows))
     if len(groups) == limit:
         out.print("there may be more: see --limit")
+
+
+def _trouble(group: Record) -> str:
+    """Say what its letters died of, as far as all of them agree: the reason, and a field or a provider's code."""
+    place = code_in(group["remedy"]) if group["kind"] == "delivery" else group["field"]
+    return f"{group['reason']} ({place})" if place else str(group["reason"])
 
 
 def _some(values: Sequence[str]) -> str:
@@ -128,7 +140,7 @@ def print_letter(shown: Shown, *, is_full: bool, reveals: bool) -> None:
                 ("Kabar", letter["kabar_version"]),
                 ("routing key", letter["routing_key"]),
                 ("first seen", moment(letter["first_seen_at"])),
-                ("arrived", f"{moment(letter['created_at'])}, {letter['arrivals']} times"),
+                ("arrived", f"{moment(letter['created_at'])}, {often(letter['arrivals'])}"),
             ]
         )
     )
@@ -146,12 +158,15 @@ def print_letter(shown: Shown, *, is_full: bool, reveals: bool) -> None:
             for row in shown.history
         ]
         out.print("", table(("at", "who", "did", "detail"), rows, "history"))
+    if letter["state"] == "open":
+        ways = f"{_WAYS_ON[letter['kind']]}give it up: kabar dead drop {{0}} --reason WHY"
+        out.print("\nnext: " + ways.format(str(letter["id"])[:8]), soft_wrap=True)
 
 
 def _print_delivery(out: Console, shown: Shown) -> None:
     delivery = shown.delivery
     if delivery is None:
-        out.print("", "its delivery is not in the ledger any more")
+        out.print("\nits delivery is not in the ledger any more")
         return
     out.print(
         "",
@@ -184,7 +199,8 @@ def _print_headers(out: Console, letter: Record, *, reveals: bool) -> None:
 
 def _print_body(out: Console, body: bytes, *, is_full: bool, reveals: bool) -> None:
     text = _pretty(body, reveals=reveals)
-    out.print("", plain(f"body, {len(body):,} bytes", "bold"))
+    out.print()
+    out.print(plain(f"body, {len(body):,} bytes", "bold"))
     out.print(plain(text if is_full else text[:_SHOWN_CHARACTERS]), soft_wrap=True)
     if not is_full and len(text) > _SHOWN_CHARACTERS:
         out.print(f"… {len(text) - _SHOWN_CHARACTERS:,} more characters: see --full")

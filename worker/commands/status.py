@@ -43,6 +43,8 @@ def status(
     from worker.commands.session import run_command  # noqa: PLC0415
 
     if not event_id:
+        if source:
+            raise typer.BadParameter("it narrows an event's id: give the id too", param_hint="--source")
         show_house(as_json=as_json)
         return
     stories, letters = run_command(_find(event_id, source, limit))
@@ -98,7 +100,7 @@ def _with_attempts(story: EventStory) -> Iterator[tuple[Record, list[dict[str, o
 
 
 def _print_story(out: Console, story: EventStory) -> None:
-    from worker.commands.screen import facts, moment, table  # noqa: PLC0415
+    from worker.commands.screen import facts, moment, often, table  # noqa: PLC0415
 
     event = story.event
     out.print(
@@ -113,7 +115,7 @@ def _print_story(out: Console, story: EventStory) -> None:
                 ("audience", event["audience"]),
                 ("actor", event["actor"]),
                 ("expires", moment(event["expires_at"])),
-                ("arrived again", f"{event['repeats']} times" if event["repeats"] else ""),
+                ("arrived again", often(event["repeats"]) if event["repeats"] else ""),
                 ("large audience", _members_told(event)),
                 ("made nothing", _EVENT_SAYS.get(event["reason"], event["reason"])),
                 ("deliveries", _counted(story)),
