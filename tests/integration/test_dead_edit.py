@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import json
+import os
 import stat
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,6 +264,32 @@ async def test_letters_are_carried_to_another_ledger_as_they_are(
     assert await desk.letters() == await elsewhere.letters()
     assert await elsewhere.history(odd) == [(getpass.getuser(), "dead_letter.imported", "from letters.ndjson")]
     assert await desk.history("dead_letters") == [(getpass.getuser(), "dead_letter.exported", "721 letters: --all")]
+
+
+@pytest.mark.parametrize(
+    ("into", "code", "says"),
+    [("| head -c 10", 1, ""), ("> /dev/full", 2, "cannot be written (No space left on device)")],
+)
+async def test_an_export_that_breaks_off_is_in_the_audit_and_blames_no_database(
+    desk: Desk, database_url: str, into: str, code: int, says: str
+) -> None:
+    """What was taken out is known, however little of it arrived, and the operator reads what is at fault."""
+    database = await asyncpg.connect(database_url)
+    await fill_events(database, 1500)
+    await database.close()
+    command = f"{sys.executable} -W error -m worker.cli dead export {into}; exit ${{PIPESTATUS[0]}}"
+
+    running = await asyncio.create_subprocess_exec(
+        "bash", "-c", command, stdout=PIPE, stderr=PIPE, env={**os.environ, **desk.environment}
+    )
+    _, err = await running.communicate()
+
+    assert running.returncode == code, err
+    assert says in err.decode()
+    assert "database" not in err.decode()
+    ((_, action, detail),) = await desk.history("dead_letters")
+    assert (action, detail.partition(": ")[2]) == ("dead_letter.exported", "all that are open")
+    assert int(detail.split()[0]) >= 500
 
 
 async def test_an_export_is_of_what_was_chosen(desk: Desk, database_url: str, tmp_path: Path) -> None:

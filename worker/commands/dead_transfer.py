@@ -16,6 +16,7 @@ from worker.commands.dead_choice import Choice, choose, to_filter
 from worker.commands.dead_file import BadLine, GoodLine, read_lines, write_line
 from worker.commands.news import News
 from worker.commands.session import open_ledger, operator
+from worker.errors import ServiceUnavailable
 from worker.ledger import dead_letters
 from worker.ledger.connection import Ledger, Record
 from worker.settings import Settings
@@ -25,21 +26,37 @@ _BATCH_BYTES = 4 * 1024 * 1024
 
 
 async def export_to(output: Path | None, settings: Settings, choice: Choice, *, with_closed: bool) -> int:
-    """Write letters to a new file, or to standard output; answers the exit code. Bodies are not masked."""
+    """Write letters to a new file, or to standard output; answers the exit code. Bodies are not masked.
+
+    What was taken out stands in the audit, also where it could not be written to its end.
+    """
     number = 0
+    chosen = " ".join(filter(None, (*choice.ids, choice.told(), "--all" if with_closed else "")))
     async with open_ledger(settings) as ledger:
         with ExitStack() as stack:
             stream = stack.enter_context(_created(output)) if output else sys.stdout.buffer
             news = stack.enter_context(News("exporting", "letters exported", total=None))
-            async for page in _pages(ledger, choice, with_closed=with_closed):
-                stream.write(b"".join(map(write_line, page)))
-                number += len(page)
-                news.advance(len(page), len(page))
-            stream.flush()
-        chosen = " ".join(filter(None, (*choice.ids, choice.told(), "--all" if with_closed else "")))
-        await dead_letters.note_export(ledger, operator(), f"{number} letters: {chosen or 'all that are open'}")
+            try:
+                async for page in _pages(ledger, choice, with_closed=with_closed):
+                    number += len(page)
+                    _write_page(stream, page)
+                    news.advance(len(page), len(page))
+            finally:
+                await dead_letters.note_export(ledger, operator(), f"{number} letters: {chosen or 'all that are open'}")
     typer.echo(f"{number:,} {'letter' if number == 1 else 'letters'} exported", err=True)
     return 0
+
+
+def _write_page(stream: BinaryIO, page: Sequence[Record]) -> None:
+    try:
+        stream.write(b"".join(map(write_line, page)))
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ServiceUnavailable(
+            f"the export cannot be written ({error.strerror}), and what is there lacks its end"
+        ) from None
 
 
 async def _pages(ledger: Ledger, choice: Choice, *, with_closed: bool) -> AsyncIterator[Sequence[Record]]:

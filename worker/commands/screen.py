@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_WIDTH_OF_A_PIPE = 180
+_WIDTH_OF_A_PIPE = 200
 # Control characters (C0, C1) steer terminals; the bidirectional ones make a text read as what it is not.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

@@ -58,6 +58,8 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     try:
         await ledger.open()
         yield ledger
+    except BrokenPipeError:
+        raise  # whoever reads what is printed has read enough, as `head` does: no trouble of the database
     except Exception as error:
         remedy = advice(error)
         if remedy:
