@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from typing import Any
+
+import aiohttp
 
 from schemas.events.billing import PaymentFailed
 from schemas.events.directory import PersonChanged
@@ -57,6 +60,15 @@ async def until_heard(courier: WorkerProcess) -> None:
     async with asyncio.timeout(10):
         while not any(line["event"] == "account.opened" or line.get("state") == "open" for line in courier.lines):
             await asyncio.sleep(0.02)
+
+
+async def breaker_state(courier: WorkerProcess) -> float:
+    """Read the breaker as the courier's metrics show it."""
+    (port,) = [line["http_port"] for line in courier.lines if line["event"] == "process.ready"]
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+        found = re.search(r'^kabar_breaker_state{account="telegram"} (\S+)$', await answer.text(), re.MULTILINE)
+    assert found
+    return float(found[1])
 
 
 async def until_state(world: World, wanted: str) -> None:
@@ -137,6 +149,7 @@ async def test_an_account_that_asks_for_rest_gets_it_from_every_worker_to_the_se
         asked_at = bot.calls[0].at
         bot.answer = lambda _: Reply()
         await asyncio.gather(*map(until_heard, couriers))
+        states = await asyncio.gather(*map(breaker_state, couriers))
         heard_after = time.monotonic() - asked_at
         await world.tell(*map(failed, CHATS[1:20]))
 
@@ -144,6 +157,7 @@ async def test_an_account_that_asks_for_rest_gets_it_from_every_worker_to_the_se
         ((failures,),) = await world.rows("SELECT failures FROM accounts WHERE name = 'telegram'")
 
     assert heard_after < 1.0
+    assert states == [1.0, 1.0]
     assert 4.0 <= bot.calls[1].at - asked_at <= 5.0
     assert failures == 0
 

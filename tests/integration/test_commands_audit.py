@@ -152,6 +152,13 @@ async def test_every_corruption_is_found_and_its_row_named(
     assert check in PROMISES
 
 
+def test_every_promise_is_broken_once_to_see_that_it_is_found() -> None:
+    """No check is added that nobody has seen fail; those of the broker's queues are tried on a broker, below."""
+    planted = {check for _, check, _ in CORRUPTIONS}
+
+    assert planted == PROMISES.keys() - {"queued_moves", "queues", "consumers"}
+
+
 async def test_a_person_who_is_gone_is_sent_nothing_more(ledger: Ledger) -> None:
     """A removal that was committed before a send is a promise broken; what went out before it is not."""
     await ledger.fetch("UPDATE people SET removed_at = now() - interval '1 hour'")

@@ -12,6 +12,7 @@ import asyncpg
 from schemas.events.billing import PaymentFailed
 from tests.acceptance.world import World, a_world
 from tests.integration.channels.wire import Fault, SmtpServer, closed_port, running
+from worker.metrics import REGISTRY
 
 
 def failed(number: int = 0) -> PaymentFailed:
@@ -58,12 +59,14 @@ async def test_the_first_of_two_sends_as_long_as_it_can(database_url: str, rabbi
 async def test_what_the_first_defers_the_second_sends_at_once(database_url: str, rabbitmq_url: str) -> None:
     """A transient refusal costs no attempt and no time; the ledger says who sent."""
     first, second = a_server(RCPT="451 4.3.0 try later"), a_server()
+    before = REGISTRY.get_sample_value("kabar_failovers_total", {"channel": "email"}) or 0
     async with two_servers(database_url, rabbitmq_url, first, second) as world:
         await world.tell(failed())
 
         sent = await mail_of(world, "sent")
         assert (sent["attempt"], sent["provider"]) == (1, f"127.0.0.1:{second.port}")
         assert ("RCPT" in first.verbs(), first.mails, len(second.mails)) == (True, [], 1)
+        assert REGISTRY.get_sample_value("kabar_failovers_total", {"channel": "email"}) == before + 1
         assert await world.rows("SELECT 1 FROM attempts") == []
 
 
