@@ -200,6 +200,22 @@ async def test_what_operators_did_is_part_of_the_story(desk: Desk) -> None:
     assert says[at + 1].startswith("attempt 2")
 
 
+async def test_a_dropped_letter_is_the_end_of_a_delivery(desk: Desk) -> None:
+    """Nobody is asked to decide what was decided, and the decision stands behind what it was about."""
+    await desk.world.know("ani", addresses={"email": ["fail-transient@example.com"]})
+    event_id = await desk.settled(FAILED)
+    (letter,) = await desk.world.until("SELECT id FROM dead_letters WHERE state = 'open'")
+    await kabar(desk.environment, "dead", "drop", str(letter["id"]), "--reason", "not needed")
+
+    steps = steps_of(await desk.document(event_id, "ani"), "email")
+
+    assert [one["says"].partition(" by")[0] for one in steps[-2:]] == [
+        "dead letter dropped", "nothing: its dead letter was dropped"
+    ]  # fmt: skip
+    times = [one["at"] for one in steps if one["at"]]
+    assert times == sorted(times)
+
+
 async def test_an_operators_word_stands_where_it_was_given(desk: Desk) -> None:
     """What was held ended before somebody said that it went out, and the story keeps the order of time."""
     await desk.world.know("ani")

@@ -35,10 +35,11 @@ def tell_delivery(case: Case, file: File, delivery: Record, now: datetime) -> li
         *(Step(row["created_at"], "settle", f"dead letter {str(row['id'])[:8]}: {row['reason']}") for row in letters),
         *tell_deeds(case.deeds, delivery["id"], *(row["id"] for row in letters)),
     ]
+    stands = list(_stands(delivery))
     return [
         *_decided(delivery),
-        *in_order(happened),
-        *_stands(delivery),
+        *in_order([*happened, *(one for one in stands if one.at)]),
+        *(one for one in stands if not one.at),
         _next(file, delivery, letters, now),
         *(Step(at, "since", f"since changed: {says}") for at, says in _changes(case, file.who, delivery, notification)),
     ]
@@ -137,6 +138,8 @@ def _due(delivery: Record, letters: Sequence[Record], now: datetime) -> str:
         case "unsure":
             return f"an operator decides: kabar unsure resend, or was-sent, {str(delivery['id'])[:8]}"
         case "dead":
+            if letters and letters[-1]["state"] == "dropped":
+                return "nothing: its dead letter was dropped"
             letter = f"kabar dead show {str(letters[-1]['id'])[:8]}" if letters else "its dead letter is missing"
             return f"an operator decides: {letter}"
         case _:
