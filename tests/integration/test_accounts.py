@@ -157,6 +157,20 @@ async def test_what_a_probe_found_is_what_all_hear(
         assert found.open_seconds == pytest.approx(rest, abs=2)
 
 
+async def test_an_account_follows_the_settings(ledger: Ledger) -> None:
+    """Its host is the one of today, and one that nobody is told to use any more does not rest for ever."""
+    await accounts.make_known(ledger, [("email", "one.test"), ("email:2", "two.test")])
+    await accounts.open_account(ledger, "email", "down", 60)
+    await accounts.open_account(ledger, "email:2", "down", 60)
+
+    await accounts.make_known(ledger, [("email", "three.test")])
+
+    rows = await ledger.fetch("SELECT name, provider, state FROM accounts ORDER BY name")
+    assert [tuple(row.values()) for row in rows] == [
+        ("email", "three.test", "open"), (NAME, "api.telegram.test", "closed")
+    ]  # fmt: skip
+
+
 async def test_it_rests_since_it_was_opened_however_often_it_is_tried(ledger: Ledger) -> None:
     """An operator reads how long the trouble lasts, and not when it was last looked at."""
     await accounts.open_account(ledger, NAME, "down", 0)

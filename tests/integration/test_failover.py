@@ -87,6 +87,19 @@ async def test_while_the_first_is_out_of_order_the_second_sends_all(database_url
             assert account["reason"] == "provider_unreachable"
 
 
+async def test_a_worker_with_other_settings_makes_them_known(database_url: str, rabbitmq_url: str) -> None:
+    """Whoever replaced a server reads its name, and nothing of the one that is gone."""
+    database = await asyncpg.connect(database_url)
+    await database.execute(
+        "INSERT INTO accounts (name, provider) VALUES ('email', 'old.test'), ('email:2', 'two.test')"
+    )
+    await database.close()
+    async with a_world(database_url, rabbitmq_url, channels=("email",)) as world:
+        await world.until("SELECT 1 FROM accounts WHERE name = 'email' AND provider LIKE '127.0.0.1:%'")
+
+        assert len(await world.rows("SELECT 1 FROM accounts")) == 1
+
+
 async def test_the_second_is_tried_though_the_first_sends(database_url: str, rabbitmq_url: str) -> None:
     """After an outage of both, the one that nobody needs any more does not count as out of order for ever."""
     first, second = a_server(), a_server(GREETING="421 4.3.2 not now")

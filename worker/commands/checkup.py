@@ -99,7 +99,7 @@ async def _examine_ledger(settings: Settings, catalogue: Catalogue, ledger: Ledg
         return [*findings, Finding("schema", says, "run `kabar migrate`")]
     published = await _published(settings, catalogue, ledger)
     schema = Finding("schema", f"at {current}{', made by a newer Kabar' if is_newer(current) else ''}")
-    return [*findings, schema, await _backlog(ledger), await _accounts(ledger), *published]
+    return [*findings, schema, await _backlog(ledger), await _accounts(settings, ledger), *published]
 
 
 def _version(number: int, version: str) -> Finding:
@@ -127,9 +127,9 @@ async def _backlog(ledger: Ledger) -> Finding:
     return Finding("backlog", says)
 
 
-async def _accounts(ledger: Ledger) -> Finding:
+async def _accounts(settings: Settings, ledger: Ledger) -> Finding:
     """Which providers' accounts rest: nothing is sent by them but a try now and then."""
-    rows = await accounts(ledger)
+    rows = await accounts(ledger, settings.channels)
     resting = [
         f"{row['account']} by {row['provider']} ({row['reason']}, since {moment(row['changed_at'])})"
         for row in rows

@@ -49,7 +49,8 @@ def show_house(*, as_json: bool) -> None:
 async def _look() -> tuple[Mapping[str, ChannelState], Sequence[Record]]:
     settings = load_settings()
     async with open_ledger(settings) as ledger:
-        counts, dead, rows = await gauges(ledger), await dead_by_channel(ledger), await accounts(ledger)
+        counts, dead = await gauges(ledger), await dead_by_channel(ledger)
+        rows = await accounts(ledger, settings.channels)
     channels: dict[str, ChannelState] = defaultdict(ChannelState, {name: ChannelState() for name in settings.channels})
     for row in counts:
         state = channels[row["channel"]]

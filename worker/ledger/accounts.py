@@ -30,7 +30,7 @@ class Block(NamedTuple):
 
 
 async def make_known(ledger: Ledger, accounts: Sequence[tuple[str, str]]) -> None:
-    """Give each account, (name, provider), its row. Safe to repeat."""
+    """Give each account, (name, provider), its row, and forget others of their channels. Safe to repeat."""
     await ledger.fetch(statement("accounts_known"), *zip(*accounts, strict=True))
 
 

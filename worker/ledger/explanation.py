@@ -40,7 +40,7 @@ class Case:
 class File:
     """All of it: one case for each source of the event id, and the letters of those that were not taken in.
 
-    `accounts`: how the providers' are now.
+    `accounts`: the providers' of the channels on which something is to be sent.
     """
 
     who: Acquaintance
@@ -56,7 +56,9 @@ async def read_file(ledger: Ledger, event_id: str, person_id: str, source: str =
     cases = [await _case(ledger, event, person_id) for event in found]
     rejections = await ledger.fetch(statement("explain_rejections"), event_id, _MOST)
     who, deeds = await _acquaintance(ledger, person_id), await _deeds(ledger, rejections)
-    return File(who, cases, rejections, deeds, await accounts(ledger))
+    channels = {row["channel"] for case in cases for row in case.deliveries if row["state"] == "queued"}
+    resting = await accounts(ledger, sorted(channels)) if channels else []
+    return File(who, cases, rejections, deeds, resting)
 
 
 async def _acquaintance(ledger: Ledger, person_id: str) -> Acquaintance:

@@ -65,9 +65,9 @@ async def backlog(ledger: Ledger) -> list[Record]:
     return await ledger.fetch(statement("backlog"))
 
 
-async def accounts(ledger: Ledger) -> list[Record]:
-    """Answer every provider's account: its state, why, and where it rests for how many seconds yet."""
-    return await ledger.fetch(statement("accounts_all"))
+async def accounts(ledger: Ledger, channels: Sequence[str]) -> list[Record]:
+    """Answer the providers' accounts of channels: its state, why, and where it rests for how many seconds yet."""
+    return await ledger.fetch(statement("accounts_of"), channels)
 
 
 async def dead_by_channel(ledger: Ledger) -> dict[str, int]:

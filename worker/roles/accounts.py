@@ -242,6 +242,8 @@ class Accounts:
 
     async def run(self) -> None:
         """Look each half second, and at once when there is news, until `stop` was called."""
+        if self._accounts:
+            await self._ledger.persist(self._make_known)  # rows may be of settings before these
         while self._accounts and not self._stopping:
             self._news.clear()
             await self._ledger.persist(self._look)
@@ -256,9 +258,12 @@ class Accounts:
         await self._tell()
         known = await accounts.look(self._ledger, list(self._accounts))
         if len(known) < len(self._accounts):
-            await accounts.make_known(self._ledger, [(one.name, one.provider) for one in self._accounts.values()])
+            await self._make_known()
         for one in known:
             self._accounts[one.name].learn(one)
+
+    async def _make_known(self) -> None:
+        await accounts.make_known(self._ledger, [(one.name, one.provider) for one in self._accounts.values()])
 
     async def _tell(self) -> None:
         for account in self._accounts.values():
