@@ -326,6 +326,26 @@ async def test_what_changed_since_the_plan_is_seen_at_lease(
     assert [(one.state, one.reason, one.event_id) for one in ended] == ([] if leased else [(*expected, "e1")])
 
 
+@pytest.mark.parametrize(
+    ("channel", "critical", "expected"),
+    [("email", False, ("skipped", "read")), ("email", True, ("leased", "")), ("inbox", False, ("leased", ""))],
+)
+async def test_what_was_read_meanwhile_is_not_sent(
+    ledger: Ledger,
+    channel: str,
+    critical: bool,
+    expected: tuple[str, str],  # noqa: FBT001 - a parameter
+) -> None:
+    """Nobody gets a late mail about what they have read; what is critical comes on every channel all the same."""
+    await know(ledger)
+    (delivery,) = await write(ledger, decision("e1", channel))
+    await ledger.fetch("UPDATE notifications SET read_at = now(), critical = $1", critical)
+
+    await deliveries.lease(ledger, [delivery], 7, 60)
+
+    assert await state(ledger, delivery) == expected
+
+
 async def test_what_expired_in_the_queue_is_not_sent(ledger: Ledger) -> None:
     """Before anything else is asked."""
     (delivery,) = await write(ledger, decision())

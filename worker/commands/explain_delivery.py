@@ -22,6 +22,7 @@ _SKIPS = {
     "no_address": "the person had no address on the channel",
     "address_suppressed": "the address was switched off",
     "address_gone": "the address was taken away meanwhile",
+    "read": "the person had read it elsewhere before its turn came",
 }
 _NOTHING = "nothing: it is at its end"
 

@@ -1,6 +1,6 @@
 -- Take these deliveries, if they are still to be had and still to be sent. What has changed since the plan is seen
--- here: expiry, a person gone, an address gone or suppressed, a preference. Concurrent leases of the same row:
--- the second waits for the first and finds it no longer queued.
+-- here: expiry, a person gone, an address gone or suppressed, that it was read elsewhere, a preference. Concurrent
+-- leases of the same row: the second waits for the first and finds it no longer queued.
 --
 -- `|| ''` hides from the planner that an index of all that is queued would do: statistics made in a quiet hour let it
 -- believe that this is nothing, and it would read the whole of it at each lease of a rush hour.
@@ -16,6 +16,7 @@ WITH judged AS (
                WHEN p.id IS NULL OR p.removed_at IS NOT NULL THEN 'person_unknown'
                WHEN d.channel <> 'inbox' AND a.address IS NULL THEN 'address_gone'
                WHEN a.suppressed_at IS NOT NULL THEN 'address_suppressed'
+               WHEN n.read_at IS NOT NULL AND NOT n.critical AND d.channel <> 'inbox' THEN 'read'
                WHEN NOT n.critical AND NOT coalesce((
                    SELECT f.enabled FROM preferences f
                    WHERE f.person_id = d.person_id AND f.channel IN (d.channel, '*')
