@@ -20,6 +20,7 @@ from worker.core.message import UNREADABLE_HEADERS, UNREADABLE_TIME, Event, RawM
 _PREFIXES = ("cloudEvents:", "cloudEvents_", "ce-")
 _JSON_TYPES = ("", "application/json", "text/json")
 _OWN_HEADERS = "x-"
+_MEND = "mend it where it is published, and this one with `kabar dead edit`"
 MAX_PERSONS = 500
 """People one event can name; more go in several events, or by a role."""
 MAX_DEPTH = 100
@@ -77,7 +78,7 @@ def _attributes(message: RawMessage) -> dict[str, object] | Rejected:
     try:
         document = orjson.loads(message.body)
     except orjson.JSONDecodeError as error:
-        return Rejected("not_json", "body", f"not JSON: {error}")
+        return Rejected("not_json", "body", f"not JSON: {error}; publish one JSON object, in UTF-8, as the body")
     if not isinstance(document, dict):
         return Rejected("not_json", "body", "the body must be a JSON object")
     attributes = document if content_type == STRUCTURED else _binary(message, document) or _plain(message, document)
@@ -135,7 +136,7 @@ def _with_payload(envelope: Envelope, info: EventInfo, now: datetime) -> Event |
         payload = info.model.model_validate(envelope.data, extra="ignore")
     except ValidationError as error:
         field, what = _first_error(error)
-        return _reject(envelope, "payload_invalid", f"data.{field}", what)
+        return _reject(envelope, "payload_invalid", f"data.{field}", f"{what}; {_MEND}")
     persons, roles = audience_entries(envelope.audience) if envelope.audience else (None, None)
     if persons and len(persons) > MAX_PERSONS:
         return _reject(
