@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from schemas.catalogue import Lane
 
 MAX_JOB_DELIVERIES = 64
 
@@ -21,3 +23,15 @@ class Job(BaseModel):
 
     v: Literal[1] = 1
     ids: Annotated[list[UUID], Field(max_length=MAX_JOB_DELIVERIES)]
+
+
+class Mark(Job):
+    """A job without deliveries, behind all that a queue holds: a courier sends it back when its turn has come.
+
+    Whatever was published to the queue before `at`, the database's time, has been handed out by then.
+    """
+
+    ids: Annotated[list[UUID], Field(max_length=0)] = []
+    channel: str
+    lane: Lane
+    at: AwareDatetime

@@ -166,6 +166,8 @@ class DeliveryLife(RuleBasedStateMachine):
 
     async def _heal(self, act: Act) -> None:
         lane = list(Lane)[act.picks[0] % len(Lane)]
+        for mark in await self._ledger.persist(lambda: deliveries.mark(self._ledger, [("email", lane)])):
+            await deliveries.mark_reached(self._ledger, mark)
         await self._ledger.persist(lambda: deliveries.overdue(self._ledger, "email", lane, len(act.picks)))
 
     async def _lose(self, act: Act) -> None:

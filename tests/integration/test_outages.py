@@ -170,6 +170,7 @@ async def test_jobs_lost_with_a_deleted_queue_are_published_again(database_url: 
             await world.until("SELECT 1 FROM deliveries WHERE channel = 'inbox' AND state = 'sent'", count=HALF)
             assert not await world.rows("SELECT 1 FROM deliveries WHERE channel = 'email' AND state <> 'queued'")
             await world.rows("UPDATE deliveries SET due_at = now() WHERE state = 'queued'")
+            await world.until("SELECT 1 FROM marks WHERE channel = 'email' AND reached_at IS NOT NULL")
             await world.until("SELECT 1 FROM deliveries WHERE channel = 'email' AND state = 'sent'", count=HALF)
 
         assert len(world.simulator.arrived("email")) == HALF

@@ -15,7 +15,7 @@ from aiormq.abc import AbstractConnection
 from pamqp import commands
 
 from schemas.catalogue import Lane
-from schemas.jobs import MAX_JOB_DELIVERIES, Job
+from schemas.jobs import MAX_JOB_DELIVERIES, Job, Mark
 from schemas.patience import Patience
 from worker import metrics
 from worker.broker.connection import BROKER_ERRORS, Link, is_taking, told_apart
@@ -49,6 +49,10 @@ class Publisher:
                 for start in range(0, len(ids), MAX_JOB_DELIVERIES):
                     job = Job(ids=ids[start : start + MAX_JOB_DELIVERIES])
                     group.create_task(self._publish(DELIVER, routing_key, job.model_dump_json().encode()))
+
+    async def publish_mark(self, mark: Mark) -> None:
+        """Put a mark behind all that its queue holds."""
+        await self._publish(DELIVER, f"{mark.channel}.{mark.lane}", mark.model_dump_json().encode())
 
     async def publish_status(self, routing_key: str, body: bytes, content_type: str) -> None:
         """Announce what became of deliveries. Nobody has to listen."""
@@ -137,8 +141,8 @@ class Publisher:
         self._channel = channel
         self._patience.begin(time.monotonic())
 
-    async def depth(self, queue: str) -> int:
-        """Answer how many messages are ready in a queue. Raises BrokerAway."""
+    async def depth(self, queue: str) -> tuple[int, int]:
+        """Answer how many messages are ready in a queue, and how many consumers it has. Raises BrokerAway."""
         channel = self._channel
         if channel is None or channel.is_closed:
             raise BrokerAway("the broker is away")
@@ -147,7 +151,7 @@ class Publisher:
                 declared = await channel.queue_declare(queue, passive=True, timeout=_TIMEOUT_SECONDS)
         except BROKER_ERRORS as error:
             raise BrokerAway(f"the depth of {queue} cannot be read ({type(error).__name__})") from error
-        return declared.message_count or 0
+        return declared.message_count or 0, declared.consumer_count or 0
 
 
 def _encodable(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from schemas.catalogue import Lane
+from schemas.jobs import Mark
 from worker.core.outcome import UnsurePolicy
 from worker.ledger.connection import Ledger, Record, statement
 from worker.ledger.intake import Ready
@@ -181,9 +182,20 @@ async def expire(ledger: Ledger, channels: Sequence[str], limit: int) -> list[En
 
 
 async def overdue(ledger: Ledger, channel: str, lane: Lane, limit: int) -> list[Ready]:
-    """Answer what has been ready for over a minute on this channel and lane; it is looked at again a minute later."""
+    """Answer what is ready on this channel and lane and has lost its job; it is looked at again a minute later."""
     rows = await ledger.fetch(statement("overdue"), channel, lane, limit)
     return [Ready(row["id"], channel, lane) for row in rows]
+
+
+async def mark(ledger: Ledger, queues: Sequence[tuple[str, Lane]]) -> list[Mark]:
+    """Answer the marks that are to be put into some of these queues of a channel and lane now, each by one timer."""
+    rows = await ledger.fetch(statement("mark"), *zip(*queues, strict=True))
+    return [Mark(channel=row["channel"], lane=Lane(row["lane"]), at=row["sent_at"]) for row in rows]
+
+
+async def mark_reached(ledger: Ledger, mark: Mark) -> None:
+    """Note that a mark came back. Safe to call twice, and in any order."""
+    await ledger.fetch(statement("mark_reached"), mark.channel, mark.lane, mark.at)
 
 
 async def queued_of(ledger: Ledger, ids: Sequence[UUID]) -> list[Ready]:

@@ -70,10 +70,10 @@ class _Lane:
         self._jobs.append((deque(job.ids), received))
 
     def take(self, limit: int) -> tuple[list[UUID], list[Received]]:
-        """Take up to `limit` deliveries; answers also the jobs that are used up by it."""
+        """Take up to `limit` deliveries; answers also the jobs that are used up by it. Stops at a mark."""
         ids: list[UUID] = []
         used_up: list[Received] = []
-        while self._jobs and len(ids) < limit:
+        while self._jobs and len(ids) < limit and not self._is_at_mark():
             waiting, received = self._jobs[0]
             while waiting and len(ids) < limit:
                 ids.append(waiting.popleft())
@@ -81,6 +81,14 @@ class _Lane:
                 used_up.append(received)
                 self._jobs.popleft()
         return ids, used_up
+
+    def take_mark(self) -> Received | None:
+        """Take the mark whose turn it is; None where a job comes first."""
+        return self._jobs.popleft()[1] if self._is_at_mark() else None
+
+    def _is_at_mark(self) -> bool:
+        """Say whether a mark is next: a job is taken out with the last of its deliveries."""
+        return bool(self._jobs) and not self._jobs[0][0]
 
 
 class Courier:
@@ -160,6 +168,7 @@ class Courier:
 
     async def _lease_some(self) -> bool:
         """Lease the most pressing that fits. Answers false where there is nothing to do now."""
+        await self._return_marks()
         for lane, waiting in self._lanes.items():
             space = self._window + (URGENT_ROOM if lane is Lane.URGENT else 0) - self._in_flight
             # A lease of few costs as much as a lease of many: wait for half a window, or for all there is.
@@ -170,6 +179,12 @@ class Courier:
                     await self._lease(lane, waiting, min(wanted, space, room))
                 return room > 0
         return False
+
+    async def _return_marks(self) -> None:
+        """Send back the marks before which nothing is left to be leased, by way of the dead letters."""
+        for waiting in self._lanes.values():
+            while mark := waiting.take_mark():
+                await reject(mark)
 
     def _unbegun(self) -> int:
         return sum(map(len, self._to_send.values()))

@@ -1,6 +1,12 @@
 """The timer: what has waited long enough is made ready, what got stuck is healed, what died is brought to the ledger.
 
 Any number may run side by side: rows are taken with SKIP LOCKED, so no leader is needed for correctness.
+
+A job that was lost leaves a row that is ready and that nobody takes; so does one that waits in a long queue, and to
+publish that again for its mere age would double the queue. The two are told apart by a mark: a job without
+deliveries that the timer puts into the queue, behind all that is there. A courier whose turn it is at the mark sends
+it back by way of the dead letters. What became ready well before it, and is ready still, has no job. The ledger keeps
+how far each queue has come, so that any timer goes on from there.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ import structlog
 from pydantic import ValidationError
 
 from schemas.catalogue import Lane
-from schemas.jobs import Job
+from schemas.jobs import Job, Mark
 from schemas.status import CONTENT_TYPE, letter_batch
 from worker import metrics
 from worker.broker.consumer import Inbox, Received, ack
@@ -34,6 +40,8 @@ LOOK_SECONDS = 10.0
 _BATCH = 500
 _SWEEPS = 64
 """In so many looks all addresses' paces are swept."""
+_NO_BACKLOG = 4
+"""So many messages may be taken for lost, and the jobs among them be doubled."""
 _log = structlog.get_logger("timer")
 BuryAll = Callable[[Sequence[Received]], Awaitable[None]]
 
@@ -104,28 +112,47 @@ class Timer:
             await self._pause(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        """Measure the queues, and publish again what a queue that is empty should hold."""
+        """Measure the queues, and publish again what they should hold and do not."""
         for lane in Lane:
-            if await self._depth(intake_queue(lane)) == 0:
+            messages, _ = await self._measure(intake_queue(lane))
+            if messages == 0:
                 await self._heal_fan_outs(lane)
         for queue in (SUSPECT, DEAD_INTAKE, DEAD_DELIVER):
-            await self._depth(queue)
+            await self._measure(queue)
+        await self._look_for_lost_jobs()
+
+    async def _measure(self, queue: str) -> tuple[int, int]:
+        messages, consumers = await self._publisher.depth(queue)
+        metrics.queue_messages.labels(queue).set(messages)
+        return messages, consumers
+
+    async def _look_for_lost_jobs(self) -> None:
+        """Publish again what the couriers have passed over, and put new marks behind what they have not come to."""
+        marked = []
         for channel in self._channels:
             for lane in Lane:
-                if await self._depth(deliver_queue(channel, lane)) == 0:
-                    await self._heal(channel, lane)
+                messages, consumers = await self._measure(deliver_queue(channel, lane))
+                await self._heal(channel, lane)
+                if consumers or messages <= _NO_BACKLOG:
+                    marked.append((channel, lane))
+        for mark in await self._ledger.persist(lambda: deliveries.mark(self._ledger, marked)):
+            await self._publisher.publish_mark(mark)
+            messages, consumers = await self._publisher.depth(deliver_queue(mark.channel, mark.lane))
+            # No courier is there to send it back. RabbitMQ says 0 of a queue whose leader is late to answer.
+            if not consumers and 0 < messages <= _NO_BACKLOG:
+                await self._return(mark)
 
-    async def _depth(self, queue: str) -> int:
-        depth = await self._publisher.depth(queue)
-        metrics.queue_messages.labels(queue).set(depth)
-        return depth
+    async def _return(self, mark: Mark) -> None:
+        await self._ledger.persist(lambda: deliveries.mark_reached(self._ledger, mark))
 
     async def _heal(self, channel: str, lane: Lane) -> None:
-        lost = await self._ledger.persist(lambda: deliveries.overdue(self._ledger, channel, lane, _BATCH))
-        if lost:
+        count = 0
+        while lost := await self._ledger.persist(lambda: deliveries.overdue(self._ledger, channel, lane, _BATCH)):
             metrics.timer_work.labels("healed").inc(len(lost))
-            _log.warning("job.published_again", channel=channel, lane=lane, count=len(lost))
-            await until_published(lambda: self._publisher.publish_jobs(lost))
+            await until_published(partial(self._publisher.publish_jobs, lost))
+            count += len(lost)
+        if count:
+            _log.warning("job.published_again", channel=channel, lane=lane, count=count)
 
     async def _heal_fan_outs(self, lane: Lane) -> None:
         lost = await self._ledger.persist(lambda: fan_outs.stalled(self._ledger, lane, _BATCH))
@@ -180,14 +207,19 @@ class Timer:
         return letter
 
     async def _bury_jobs(self, batch: Sequence[Received]) -> None:
-        """A job is only work: what of it is still to be done is published again, what cannot be read is kept."""
+        """A job is only work: what of it is still to be done is published again, what cannot be read is kept.
+
+        A mark comes this way, and is no dead letter.
+        """
         for received in batch:
+            body = received.message.body
             try:
-                job = Job.model_validate_json(received.message.body)
+                job = Job.model_validate_json(body)
+                mark = None if job.ids else Mark.model_validate_json(body)
             except ValidationError:
                 await self._bury_job(received)
             else:
-                await self._publish_again(job)
+                await (self._return(mark) if mark else self._publish_again(job))
 
     async def _bury_job(self, received: Received) -> None:
         remedy = "no Kabar of this version wrote it: see who publishes to kabar.deliver"
