@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
+import aio_pika
 import pytest
 
 from schemas.events.billing import PaymentCompleted
@@ -274,6 +275,25 @@ async def test_a_lost_queue_and_lost_jobs_are_named(database_url: str, rabbitmq_
     assert "kabar.deliver.email.normal" in named["consumers"]
     assert "kabar.intake.normal" not in named["consumers"]
     assert named["queued_moves"] == ["kabar.deliver.email.normal"]
+
+
+@pytest.mark.parametrize(("reached", "named"), [("1 min", ["kabar.deliver.email.normal"]), ("2 hours", [])])
+async def test_a_job_lost_out_of_a_busy_queue_is_named_and_a_backlog_is_not(
+    database_url: str, rabbitmq_url: str, reached: str, named: list[str]
+) -> None:
+    """Other jobs stand in the queue: whether the couriers are past the place of this one tells whether it is lost."""
+    async with a_world(database_url, rabbitmq_url, roles=("intake",)) as world:
+        for statement in HEALTHY.split(";\n"):
+            await world.rows(statement)
+        await world.rows("UPDATE deliveries SET due_at = now() - interval '1 hour' WHERE state = 'queued'")
+        await world.rows("INSERT INTO marks SELECT 'email', 'normal', now(), now() - $1::text::interval", reached)
+        channel = await world.broker.channel()
+        await channel.default_exchange.publish(aio_pika.Message(b"{}"), "kabar.deliver.email.normal")
+
+        answer = await kabar(environment_of(world.settings), "audit", "--json")
+
+    checks = {one["check"]: one for one in json.loads(answer.out)["checks"]}
+    assert [row["id"] for row in checks["queued_moves"]["rows"]] == named, answer.err
 
 
 async def test_a_broker_that_is_away_is_itself_a_breach(database_url: str) -> None:

@@ -102,9 +102,12 @@ def _compare(findings: Findings, found: Inspection, rows: Sequence[Record]) -> t
         queue = deliver_queue(row["channel"], Lane(row["lane"]))
         depth = found.depths.get(queue)
         findings.look("queued_moves", row["queued"])
-        if row["late"] and not depth:
-            where = "there is no such queue" if depth is None else "the queue is empty"
-            findings.add(Flaw("queued_moves", queue, f"{row['late']:,} deliveries are ready and overdue, and {where}"))
+        lost = row["passed"] if depth else row["late"]
+        if lost:
+            where = "the couriers are past their place in the queue"
+            if not depth:
+                where = "there is no such queue" if depth is None else "the queue is empty"
+            findings.add(Flaw("queued_moves", queue, f"{lost:,} deliveries are ready and overdue, and {where}"))
         elif row["queued"]:
             notes.append(f"{queue}: {row['queued']:,} deliveries ready in the ledger, {depth or 0:,} jobs in the queue")
     notes += [

@@ -91,7 +91,10 @@ async def audit(ledger: Ledger, since: datetime | None, limit: int) -> Findings:
 
 
 async def queued(ledger: Ledger) -> Sequence[Record]:
-    """Count what is ready, by channel and lane: `queued`, and `late` of it, which nobody took though it was offered."""
+    """Count what is ready, by channel and lane: `queued`, and `late` of it, which nobody took in time.
+
+    And `passed` of that, which has no job: the couriers have come to what was published after it.
+    """
     return await _read(ledger, "audit_queued")
 
 
