@@ -44,6 +44,7 @@ ROUNDS: Sequence[Callable[[Scene], Awaitable[Round]]] = (
     partial(messages.publish_poison, innocents=1000),
     partial(messages.publish_everything_thrice, events=1000),
     partial(queues.purge_queues, events=300),
+    partial(queues.lose_jobs, jobs=5),
     queues.delete_queues,
     lambda stage: broker.stop_broker(stage, _own(stage.rabbitmq), seconds=20),
     lambda stage: broker.freeze_broker(stage, _own(stage.rabbitmq), seconds=20),
