@@ -123,6 +123,7 @@ async def test_no_mark_is_put_in_where_nothing_has_waited(ledger: Ledger) -> Non
     await ready(ledger, 5)
 
     assert await deliveries.mark(ledger, [EMAIL, ("email", Lane.BULK), ("inbox", Lane.NORMAL)]) == []
+    assert await deliveries.mark(ledger, []) == []
 
 
 @pytest.mark.parametrize(

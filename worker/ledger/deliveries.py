@@ -189,7 +189,8 @@ async def overdue(ledger: Ledger, channel: str, lane: Lane, limit: int) -> list[
 
 async def mark(ledger: Ledger, queues: Sequence[tuple[str, Lane]]) -> list[Mark]:
     """Answer the marks that are to be put into some of these queues of a channel and lane now, each by one timer."""
-    rows = await ledger.fetch(statement("mark"), *zip(*queues, strict=True))
+    channels, lanes = [channel for channel, _ in queues], [lane for _, lane in queues]
+    rows = await ledger.fetch(statement("mark"), channels, lanes)
     return [Mark(channel=row["channel"], lane=Lane(row["lane"]), at=row["sent_at"]) for row in rows]
 
 
