@@ -17,8 +17,12 @@ from aiohttp import web
 
 
 class Mode(Enum):
-    """How they fail. The last three are an account's trouble, which holds up all that follows."""
+    """How they fail. One that whispers says only `Gossip.words`, the others all they heard.
 
+    The last three are an account's trouble, which holds up all that follows.
+    """
+
+    WHISPER = auto()
     REFUSE = auto()
     BUSY = auto()
     GARBAGE = auto()
@@ -29,8 +33,9 @@ class Mode(Enum):
     BREAK = auto()
 
 
-_HTTP = {Mode.REFUSE: 400, Mode.BUSY: 500, Mode.NO_SUCH_ADDRESS: 403, Mode.LIMIT: 429, Mode.REJECT_LOGIN: 401,
-         Mode.BREAK: 503}  # fmt: skip
+_HTTP = {Mode.WHISPER: 400, Mode.REFUSE: 400, Mode.BUSY: 500, Mode.NO_SUCH_ADDRESS: 403, Mode.LIMIT: 429,
+         Mode.REJECT_LOGIN: 401, Mode.BREAK: 503}  # fmt: skip
+_BODY = {Mode.WHISPER: "554 5.6.0", Mode.REFUSE: "554 5.6.0", Mode.GARBAGE: "599 nonsense"}
 _RCPT = {Mode.BUSY: "451 4.3.0", Mode.NO_SUCH_ADDRESS: "550 5.1.1", Mode.LIMIT: "421 4.7.0", Mode.BREAK: "454 4.7.0"}
 
 
@@ -38,6 +43,8 @@ _RCPT = {Mode.BUSY: "451 4.3.0", Mode.NO_SUCH_ADDRESS: "550 5.1.1", Mode.LIMIT: 
 class Gossip:
     """The mail server, and the web server that is Telegram and Slack at once."""
 
+    words: str
+    """What a message holds, as an answer that seems to say why."""
     mode: Mode = Mode.REFUSE
     heard: Counter[tuple[Mode, str]] = field(default_factory=Counter)
     smtp_port: int = 0
@@ -61,7 +68,7 @@ class Gossip:
                 if verb in {"AUTH", "RCPT"}:
                     self.heard[self.mode, "email"] += 1
                 refusal = self._refusal(verb)
-                gossip = " ".join(" ".join(reversed(said)).split())
+                gossip = self._repeated(" ".join(" ".join(reversed(said)).split()))
                 writer.write(f"{refusal} {gossip}\r\n".encode() if refusal else _AGREED.get(verb, b"250 2.0.0 ok\r\n"))
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -75,15 +82,18 @@ class Gossip:
         if verb == "RCPT":
             return _RCPT.get(self.mode, "")
         if verb == "BODY":
-            return {Mode.REFUSE: "554 5.6.0", Mode.GARBAGE: "599 nonsense"}.get(self.mode, "")
+            return _BODY.get(self.mode, "")
         return ""
+
+    def _repeated(self, heard: str) -> str:
+        return self.words if self.mode is Mode.WHISPER else heard
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Take one call of either API, or of a webhook."""
         body = (await request.read()).decode()
         provider = "telegram" if request.path.startswith("/bot") else "slack"
         self.heard[self.mode, provider] += 1
-        gossip = f"{body} {request.url} {dict(request.headers)}"
+        gossip = self._repeated(f"{body} {request.url} {dict(request.headers)}")
         if self.mode is Mode.HANG_UP:
             assert request.transport is not None
             request.transport.abort()
@@ -111,9 +121,9 @@ def _decoded(line: str) -> str:
 
 
 @asynccontextmanager
-async def gossiping() -> AsyncIterator[Gossip]:
+async def gossiping(words: str) -> AsyncIterator[Gossip]:
     """Both servers, on loopback, while the block runs."""
-    gossip = Gossip()
+    gossip = Gossip(words)
     mail = await asyncio.start_server(gossip.serve_mail, "127.0.0.1", 0)
     gossip.smtp_port = mail.sockets[0].getsockname()[1]
     app = web.Application()

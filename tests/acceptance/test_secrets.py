@@ -35,7 +35,9 @@ TELEGRAM_TOKEN = "987654321:AAcanaryTelegramTokenAAAAAAAAAAAAAA"
 SLACK_TOKEN = "xoxb-1234567890-canarySlackToken"
 WEBHOOK_PATH = "/services/T0CANARY/B0CANARY/canaryWebhookSecret"
 MAIL_ADDRESS, CHAT, SLACK_CHANNEL = "canary.person@canary.example", "777000123456", "C0CANARY123"
-NAME, TEXT = "Canaria Zwitscher", "the canary sings behind the quiet meadow"
+CODE = "K7Q9ZX"
+NAME, TEXT = "Canaria Zwitscher", f"the canary sings behind the quiet meadow {CODE}"
+WHISPERED = f"mailbox full: {CODE}, Zwitscher, meadow"
 HOMES = {
     "addresses.address",
     "deliveries.address",
@@ -75,7 +77,7 @@ def canaries(*urls: str) -> list[str]:
     login = base64.b64encode(f"\0{MAIL_USER}\0{MAIL_PASSWORD}".encode()).decode()
     plain = [
         *passwords, MAIL_USER, MAIL_PASSWORD, login, TELEGRAM_TOKEN, SLACK_TOKEN, "canaryWebhookSecret",
-        MAIL_ADDRESS, CHAT, SLACK_CHANNEL, NAME, "canary sings", "quiet meadow",
+        MAIL_ADDRESS, CHAT, SLACK_CHANNEL, *NAME.split(), CODE, "canary sings", "meadow",
     ]  # fmt: skip
     return [*plain, *(quote(one, safe="") for one in plain)]
 
@@ -206,7 +208,7 @@ async def test_no_secret_address_or_text_is_told_whatever_goes_wrong(database_ur
     ears = Ears(canaries(database_url, rabbitmq_url))
     ledger = await asyncpg.connect(database_url)
     async with (
-        gossiping() as gossip, collecting() as collector, proxy(database_url) as far_database,
+        gossiping(WHISPERED) as gossip, collecting() as collector, proxy(database_url) as far_database,
         proxy(rabbitmq_url) as far_broker, announced(rabbitmq_url, ears),
         Producer(rabbitmq_url, source="shop") as producer,
     ):  # fmt: skip
@@ -217,7 +219,7 @@ async def test_no_secret_address_or_text_is_told_whatever_goes_wrong(database_ur
             person_id="root", name=NAME, roles=["admin"],
             addresses={"email": [MAIL_ADDRESS], "telegram": [CHAT], "slack": slack},
         )  # fmt: skip
-        for modes in (list(Mode)[:4], *([mode] for mode in list(Mode)[4:])):
+        for modes in (list(Mode)[:5], *([mode] for mode in list(Mode)[5:])):
             await ledger.execute("DELETE FROM accounts")
             async with worker(settings) as running:
                 await producer.publish(known)

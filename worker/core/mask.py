@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import pairwise
 
 LIMIT = 300
 """The longest detail, in characters."""
@@ -25,9 +24,6 @@ _RULES = (
     (re.compile(r"\+\d[\d ().-]{5,}\d"), "<number>"),
     (re.compile(r"\d{5,}"), "<number>"),
 )
-_WORD = re.compile(r"\w+")
-_ESCAPED = re.compile(r"\\[nrt]")  # the blanks of a text that is repeated as JSON
-_LEAST_LETTERS = 8  # of two words together: fewer are in every text
 _BLANK = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 
 
@@ -52,16 +48,3 @@ def hide(text: str, secrets: Iterable[str]) -> str:
         if secret:
             text = text.replace(secret, "<secret>")
     return text
-
-
-def mask_repeated(text: str, told: str) -> str:
-    """Give the text without what it repeats of `told`, our own message: each two words that are neighbours in both."""
-    ours = {pair for pair in pairwise(_WORD.findall(told.lower())) if sum(map(len, pair)) >= _LEAST_LETTERS}
-    text = _ESCAPED.sub(" ", text)
-    kept, end = [], 0
-    for first, second in pairwise(_WORD.finditer(text)):
-        if (first[0].lower(), second[0].lower()) in ours:
-            if first.start() >= end:
-                kept += [text[end : first.start()], "<text>"]
-            end = second.end()
-    return "".join([*kept, text[end:]])
