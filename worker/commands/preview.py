@@ -79,14 +79,15 @@ async def preview(wish: Wish) -> list[Path]:
     pages: list[Path] = []
     for route, name in _wanted(settings, info, wish):
         channel = build_channels(settings)[name][0] if wish.send_to else _channel(settings, name)
-        leased = _leased(wish, route, name, data)
-        rendered = render(leased, catalogue, editions, channel)
-        title = f"{route.audience} · {name} · {wish.locale} · {rendered.version}"
-        stem = wish.folder / wish.event_type / route.audience / f"{wish.locale}.{name}"
-        pages += _write(title, rendered.message, stem)
-        if wish.send_to:
-            await _send(channel, rendered.message)
-        await channel.aclose()
+        try:
+            rendered = render(_leased(wish, route, name, data), catalogue, editions, channel)
+            title = f"{route.audience} · {name} · {wish.locale} · {rendered.version}"
+            stem = wish.folder / wish.event_type / route.audience / f"{wish.locale}.{name}"
+            pages += _write(title, rendered.message, stem)
+            if wish.send_to:
+                await _send(channel, rendered.message)
+        finally:
+            await channel.aclose()
     return pages
 
 
