@@ -8,36 +8,33 @@ of such a thing, what is announced, and the traces.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
 import aiohttp
 import asyncpg
 
-from schemas.catalogue import EventData
-from schemas.events.directory import PersonChanged
-from schemas.events.system import SystemError as SystemFailed
 from schemas.producer import Producer
+from tests.acceptance.canaries import (
+    MAIL_PASSWORD,
+    WHISPERED,
+    Ears,
+    an_event,
+    canaries,
+    send_nonsense,
+    settings_for,
+    the_person,
+)
 from tests.acceptance.gossip import Gossip, Mode, gossiping
-from tests.collector import Collector, collecting
+from tests.collector import collecting
 from tests.processes import WorkerProcess, worker
 from tests.proxy import Proxy, proxy
 from worker.settings import Settings
 
 PATIENCE_SECONDS = 30
-MAIL_USER, MAIL_PASSWORD = "canarymailer", "canary-Mail-Passw0rd"
-TELEGRAM_TOKEN = "987654321:AAcanaryTelegramTokenAAAAAAAAAAAAAA"
-SLACK_TOKEN = "xoxb-1234567890-canarySlackToken"
-WEBHOOK_PATH = "/services/T0CANARY/B0CANARY/canaryWebhookSecret"
-MAIL_ADDRESS, CHAT, SLACK_CHANNEL = "canary.person@canary.example", "777000123456", "C0CANARY123"
-CODE = "K7Q9ZX"
-NAME, TEXT = "Canaria Zwitscher", f"the canary sings behind the quiet meadow {CODE}"
-WHISPERED = f"mailbox full: {CODE}, Zwitscher, meadow"
 HOMES = {
     "addresses.address",
     "deliveries.address",
@@ -49,57 +46,6 @@ HOMES = {
     "dead_letters.properties",
 }
 """Where such things belong. Every other column of the ledger is searched, those that are yet to come too."""
-
-
-@dataclass
-class Ears:
-    """All that was said, and by whom."""
-
-    canaries: list[str]
-    said: list[tuple[str, str]] = field(default_factory=list)
-
-    def hear(self, who: str, what: object) -> None:
-        """Take down what was said."""
-        self.said.append((who, what if isinstance(what, str) else json.dumps(what, default=str, ensure_ascii=False)))
-
-    def leaks(self) -> Iterator[str]:
-        """Answer each thing said that holds a canary."""
-        for who, what in self.said:
-            for canary in self.canaries:
-                if canary.lower() in what.lower():
-                    yield f"{who} tells {canary!r}: {what[:600]}"
-
-
-def canaries(*urls: str) -> list[str]:
-    """Each secret, as it is and as it may be written."""
-    passwords = [urlsplit(url).password or "" for url in urls]
-    assert all(passwords), "the services of this run have no passwords to plant"
-    login = base64.b64encode(f"\0{MAIL_USER}\0{MAIL_PASSWORD}".encode()).decode()
-    plain = [
-        *passwords, MAIL_USER, MAIL_PASSWORD, login, TELEGRAM_TOKEN, SLACK_TOKEN, "canaryWebhookSecret",
-        MAIL_ADDRESS, CHAT, SLACK_CHANNEL, *NAME.split(), CODE, "canary sings", "meadow",
-    ]  # fmt: skip
-    return [*plain, *(quote(one, safe="") for one in plain)]
-
-
-def settings_for(gossip: Gossip, collector: Collector, database_url: str, amqp_url: str) -> Settings:
-    origin = f"http://127.0.0.1:{gossip.http_port}"
-    return Settings(
-        amqp_url=amqp_url,
-        database_url=database_url,
-        channels=("inbox", "email", "telegram", "slack"),
-        attempt_limit=2,
-        smtp_url=f"smtp://{MAIL_USER}:{MAIL_PASSWORD}@127.0.0.1:{gossip.smtp_port}",
-        email_from="Kabar <kabar@example.com>",
-        telegram_token=TELEGRAM_TOKEN,
-        telegram_api_url=origin,
-        slack_token=SLACK_TOKEN,
-        slack_api_url=f"{origin}/api",
-        slack_webhook_origins=(origin,),
-        traces_url=collector.url,
-        http_port=0,
-        log_level="debug",
-    )
 
 
 async def pages(worker: WorkerProcess) -> list[str]:
@@ -131,10 +77,6 @@ async def until(database: asyncpg.Connection[asyncpg.Record], query: str) -> Non
             await asyncio.sleep(0.05)
 
 
-def an_event() -> EventData:
-    return SystemFailed(service=NAME, error=TEXT, severity="high")
-
-
 async def fail_in(mode: Mode, gossip: Gossip, producer: Producer, worker: WorkerProcess, ears: Ears) -> None:
     """Let every provider fail in one way over a new event."""
     gossip.mode = mode
@@ -143,27 +85,6 @@ async def fail_in(mode: Mode, gossip: Gossip, producer: Producer, worker: Worker
         while not all(gossip.heard[mode, provider] for provider in ("email", "telegram", "slack")):
             await asyncio.sleep(0.02)
     ears.hear("the pages", await pages(worker))
-
-
-async def send_nonsense(amqp_url: str) -> None:
-    """What Kabar must reject, with canaries in all places that a reason might quote."""
-    bodies = [
-        f"{{{TEXT}",
-        json.dumps({"id": "n1", "source": "shop", "type": "system.error", "data": {"service": [TEXT]}}),
-        json.dumps({"id": "n2", "source": "shop", "type": "system.error", "data": TEXT}),
-        json.dumps({"id": "n3", "source": "shop", "type": "no.such.type", "data": {MAIL_ADDRESS: TEXT}}),
-        json.dumps({"id": "n4", "source": "shop", "type": "person.changed",
-                    "data": {"person_id": "root", "addresses": {"email": [MAIL_ADDRESS, {TEXT: 1}]}}}),
-        json.dumps({"id": "n5", "source": "shop", "type": "system.error", "time": TEXT, "data": {}}),
-        json.dumps({"id": "n6", "source": "shop", "type": "preference.changed",
-                    "data": {"person_id": "root", "scope": TEXT, "channel": "email", "enabled": MAIL_ADDRESS}}),
-    ]  # fmt: skip
-    async with await aio_pika.connect(amqp_url) as connection:
-        channel = await connection.channel()
-        exchange = await channel.get_exchange("kabar.events")
-        for body in bodies:
-            message = aio_pika.Message(body.encode(), headers={"authorization": SLACK_TOKEN, "x-note": TEXT})
-            await exchange.publish(message, "system.error")
 
 
 async def search_ledger(database: asyncpg.Connection[asyncpg.Record], ears: Ears) -> int:
@@ -212,17 +133,11 @@ async def test_no_secret_address_or_text_is_told_whatever_goes_wrong(database_ur
         proxy(rabbitmq_url) as far_broker, announced(rabbitmq_url, ears),
         Producer(rabbitmq_url, source="shop") as producer,
     ):  # fmt: skip
-        settings = settings_for(gossip, collector, far_database.url, far_broker.url)
-        origin = f"http://127.0.0.1:{gossip.http_port}"
-        slack = [f"{origin}{WEBHOOK_PATH}", SLACK_CHANNEL]
-        known = PersonChanged(
-            person_id="root", name=NAME, roles=["admin"],
-            addresses={"email": [MAIL_ADDRESS], "telegram": [CHAT], "slack": slack},
-        )  # fmt: skip
+        settings = settings_for(gossip, far_database.url, far_broker.url, traces_url=collector.url)
         for modes in (list(Mode)[:5], *([mode] for mode in list(Mode)[5:])):
             await ledger.execute("DELETE FROM accounts")
             async with worker(settings) as running:
-                await producer.publish(known)
+                await producer.publish(the_person(gossip))
                 await until(ledger, "SELECT count(*) = 4 FROM addresses WHERE suppressed_at IS NULL")
                 for mode in modes:
                     await fail_in(mode, gossip, producer, running, ears)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import JsonValue
 
 from tests.unit.test_mask import SECRETS
-from worker.core.veil import mask_text, mask_value
+from worker.core.veil import mask_change, mask_text, mask_value
 
 
 @pytest.mark.parametrize("secret", [one for one in SECRETS if one != "U024BE7LH"])
@@ -44,6 +44,32 @@ def test_what_stands_under_a_private_name_is_hidden_whole(name: str, value: Json
     assert name in shown
     for part in ("hunter2", "1234", "'a'", "'c'", "'1'"):
         assert part not in shown
+
+
+def test_what_is_a_name_in_what_a_producer_sent_is_masked_too() -> None:
+    """A producer may key its data by addresses."""
+    assert mask_value({"ada@example.org": {"https://x.example/k": 1}}) == {"<address>": {"<link>": 1}}
+
+
+def test_a_change_shows_its_fields_and_none_of_the_addresses_in_a_list() -> None:
+    """Three lines above stood that they are chats, which the difference does not reach."""
+    change = """--- before
++++ after
+@@ -3,4 +3,5 @@
+     "1042",
+-    "10\\"43"
++    1044,
++    -7
+   ],
+-  "title": "Hi"
++  "title": "Hello",
++  "email": "ada@example.org" """.rstrip()
+
+    shown = mask_change(change)
+
+    assert '-  "title": "Hi"\n+  "title": "Hello"' in shown
+    for private in ("1042", "43", "1044", "7", "ada"):
+        assert private not in shown.partition("@@\n")[2]
 
 
 def test_what_an_operator_needs_stays_in_what_a_producer_sent() -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from worker.commands.screen import facts, moment, often, plain, screen, table
 from worker.core.fingerprint import code_in
-from worker.core.veil import mask_text, mask_value
+from worker.core.veil import mask_change, mask_text, mask_value
 from worker.errors import NotFound
 from worker.ledger.connection import Ledger, Record
 from worker.ledger.dead_letters import find, history, payload_of
@@ -138,7 +138,7 @@ def print_letter(shown: Shown, *, is_full: bool, reveals: bool) -> None:
                 ("provider", letter["provider"]),
                 ("text", letter["template_version"]),
                 ("Kabar", letter["kabar_version"]),
-                ("routing key", letter["routing_key"]),
+                ("routing key", letter["routing_key"] if reveals else mask_text(letter["routing_key"] or "")),
                 ("first seen", moment(letter["first_seen_at"])),
                 ("arrived", f"{moment(letter['created_at'])}, {often(letter['arrivals'])}"),
             ]
@@ -154,7 +154,7 @@ def print_letter(shown: Shown, *, is_full: bool, reveals: bool) -> None:
         _print_body(out, body, is_full=is_full, reveals=reveals)
     if shown.history:
         rows = [
-            (moment(row["at"]), row["actor"], row["action"], row["detail"] if reveals else mask_text(row["detail"]))
+            (moment(row["at"]), row["actor"], row["action"], row["detail"] if reveals else mask_change(row["detail"]))
             for row in shown.history
         ]
         out.print("", table(("at", "who", "did", "detail"), rows, "history"))
@@ -190,11 +190,9 @@ def _print_delivery(out: Console, shown: Shown) -> None:
 
 def _print_headers(out: Console, letter: Record, *, reveals: bool) -> None:
     known = json.loads(letter["properties"]) if letter["properties"] else {}
-    properties = [(name, value) for name, value in known.items() if name != "headers"]
-    headers = [
-        (name, value if reveals else mask_value(value, name)) for name, value in known.get("headers", {}).items()
-    ]
-    out.print("", facts([*properties, *((f"header {name}", value) for name, value in headers)]))
+    headers = known.pop("headers", {})
+    named = [*known.items(), *((f"header {name}", value) for name, value in headers.items())]
+    out.print("", facts([(name, value if reveals else mask_value(value, name)) for name, value in named]))
 
 
 def _print_body(out: Console, body: bytes, *, is_full: bool, reveals: bool) -> None:

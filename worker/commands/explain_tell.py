@@ -12,13 +12,14 @@ from worker.core.veil import mask_text
 from worker.ledger.connection import Record
 from worker.ledger.explanation import Acquaintance, Case, File
 
+_EDITED = "dead_letter.edited"
 _DEEDS = {
     "delivery.resent": "sent again by",
     "delivery.was_sent": "said to be sent by",
-    "dead_letter.edited": "payload mended by",
     "dead_letter.imported": "dead letter imported by",
     "dead_letter.replayed": "dead letter replayed by",
     "dead_letter.dropped": "dead letter dropped by",
+    _EDITED: "payload mended by",
 }
 
 
@@ -132,11 +133,11 @@ def _role_since(rule: str, who: Acquaintance) -> str:
 
 
 def tell_deeds(deeds: Sequence[Record], *subjects: UUID) -> Iterator[Step]:
-    """Tell what operators did with these deliveries and letters."""
+    """Tell what operators did with these deliveries and letters. What an edit changed is the letter's to show."""
     wanted = {str(subject) for subject in subjects}
     for row in deeds:
         if row["subject"] in wanted:
-            detail = f": {mask_text(row['detail'])}" if row["detail"] else ""
+            detail = f": {mask_text(row['detail'])}" if row["detail"] and row["action"] != _EDITED else ""
             yield Step(row["at"], "operator", f"{_DEEDS.get(row['action'], row['action'])} {row['actor']}{detail}")
 
 

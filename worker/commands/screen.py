@@ -58,10 +58,11 @@ def often(times: int) -> str:
 
 def masked(address: str) -> str:
     """Show as much of an address as tells one of a person's from another: a mail domain, a webhook's host."""
-    if "://" in address:
-        return "/".join(address.split("/")[:3]) + "/…"
-    name, at, domain = address.rpartition("@")
-    return f"{name[:1]}…@{domain}" if at else f"{address[:2]}…"
+    scheme, is_url, rest = address.partition("://")
+    if is_url:
+        return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}/…"
+    name, _, domain = address.rpartition("@")
+    return f"{name[:1]}…@{domain}" if name else f"{address[:2]}…"
 
 
 def print_json(value: object) -> None:

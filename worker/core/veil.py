@@ -20,6 +20,7 @@ _NAME = re.compile(
 _NAMED_VALUE = re.compile(r"(?<![\w-])(\"?)([\w-]++)(\"?\s{0,9}[:=]\s{0,9})(\"(?:[^\"\\\n]|\\.)*+\"?|[^\s,;&\"}\]]++)")
 _WORD = re.compile(r"(?<![\w+/=.-])[\w+/=.-]{20,}+")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_ITEM = re.compile(r"^([ +-]\s*)(?:\"(?:[^\"\\\n]|\\.)*+\"|-?\d[\d.eE+-]*+)(,?)$", re.MULTILINE)
 _IN_TEXT = (
     (re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s<>\"']++", re.IGNORECASE), "<link>"),
     (
@@ -39,7 +40,9 @@ def mask_value(value: JsonValue, name: str = "") -> JsonValue:
     """
     match value:
         case dict():
-            return {key: mask_value(part, name if _NAME.search(name) else key) for key, part in value.items()}
+            return {
+                mask_text(key): mask_value(part, name if _NAME.search(name) else key) for key, part in value.items()
+            }
         case list():
             return [mask_value(part, name) for part in value]
         case None | bool():
@@ -58,6 +61,14 @@ def mask_text(text: str) -> str:
     for pattern, stand_in in _IN_TEXT:
         text = pattern.sub(stand_in, text)
     return _WORD.sub(lambda found: "<secret>" if _is_secret(found[0]) else found[0], text)
+
+
+def mask_change(difference: str) -> str:
+    """Give the difference of two laid-out payloads as an operator may see it. Of a list's items nothing shows.
+
+    The name under which they stand may be lines away, where the difference does not reach.
+    """
+    return _ITEM.sub(rf"\1{_HIDDEN}\2", mask_text(difference))
 
 
 def _hide_if_named(found: re.Match[str]) -> str:
