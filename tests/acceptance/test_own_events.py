@@ -16,7 +16,7 @@ import pytest
 from schemas.catalogue import Catalogue
 from tests.acceptance.world import a_world
 from tests.integration.command_line import ROOT, kabar
-from worker.bootstrap import build_catalogue
+from worker.deployment import build_catalogue
 from worker.errors import SettingsInvalid
 from worker.settings import Settings, load_settings
 

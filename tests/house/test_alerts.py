@@ -18,8 +18,9 @@ import yaml
 from schemas.catalogue import Catalogue, Lane
 from tests.house.commands import complaint
 from tests.house.promql import complaints, names_in, series_of
-from worker.bootstrap import BUILT_IN_EVENTS, ROLES
+from worker.bootstrap import ROLES
 from worker.broker.topology import topology
+from worker.deployment import BUILT_IN_EVENTS
 from worker.dev.promtool import find_promtool
 from worker.errors import ServiceUnavailable
 from worker.settings import ChannelName, Settings, variable

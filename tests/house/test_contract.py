@@ -18,9 +18,9 @@ import pytest
 from schemas.catalogue import LANE_OF, Catalogue, EventInfo
 from schemas.envelope import STRUCTURED
 from schemas.status import StatusChange, batch, letter_batch
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.core.fields import fields_of
 from worker.core.message import Event, RawMessage
+from worker.deployment import BUILT_IN_EVENTS
 from worker.dev import generate
 from worker.dev.generate import ROOT, sample_name
 from worker.pipeline.accept import accept

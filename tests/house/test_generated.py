@@ -17,8 +17,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from schemas.catalogue import Catalogue
 from worker import metrics
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.broker.topology import Topology, declare, topology
+from worker.deployment import BUILT_IN_EVENTS
 from worker.dev import generate
 from worker.dev.generate import ROOT, documents, labels_of
 from worker.dev.rabbitmq import RabbitMQ

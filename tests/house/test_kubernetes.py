@@ -19,8 +19,9 @@ from schemas.catalogue import Catalogue, Lane
 from tests.house.commands import complaint
 from tests.house.promql import complaints
 from tests.house.test_deploy import CLOSING_SECONDS
-from worker.bootstrap import BUILT_IN_EVENTS, DRAIN_SECONDS, Role
+from worker.bootstrap import DRAIN_SECONDS, Role
 from worker.broker.topology import deliver_queue, intake_queue, topology
+from worker.deployment import BUILT_IN_EVENTS
 from worker.settings import PREFIX, ChannelName, Settings, load_settings, variable
 
 CHECKOUT = Path(__file__).parents[2]

@@ -13,12 +13,12 @@ from pamqp import commands
 
 from schemas.catalogue import Catalogue
 from tests.integration.amqp_clients import RawClient
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.broker.consumer import Consumer, Inbox
 from worker.broker.publisher import Publisher
 from worker.broker.topology import DEAD_INTAKE, DEAD_LETTER, declare, topology
 from worker.core.dead_letter import read_dead
 from worker.core.message import Rejected
+from worker.deployment import BUILT_IN_EVENTS
 from worker.pipeline.accept import accept
 
 CATALOGUE = Catalogue.of_modules(BUILT_IN_EVENTS)

@@ -18,11 +18,12 @@ from schemas.producer import Producer
 from tests.acceptance.world import World, a_simulator, a_world, settings_for
 from tests.processes import worker
 from tests.proxy import proxy
-from worker.bootstrap import BUILT_IN_EVENTS, Process
+from worker.bootstrap import Process
 from worker.broker.connection import Link
 from worker.broker.consumer import Consumer, Inbox
 from worker.broker.publisher import Publisher, until_published
 from worker.broker.topology import declare, topology
+from worker.deployment import BUILT_IN_EVENTS
 from worker.ledger.connection import Ledger
 from worker.pipeline.lease import lease
 

@@ -11,8 +11,8 @@ from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 from pamqp import commands
 
 from schemas.catalogue import Catalogue, EventData, EventInfo, Lane, Priority, Route
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.broker.topology import Queue, declare, deliver_queue, intake_queue, topology
+from worker.deployment import BUILT_IN_EVENTS
 from worker.errors import TopologyMismatch
 
 CATALOGUE = Catalogue.of_modules(BUILT_IN_EVENTS)

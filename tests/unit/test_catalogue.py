@@ -8,8 +8,8 @@ from typing import Literal
 import pytest
 
 from schemas.catalogue import Catalogue, EventData, Lane, PersonId, Priority, Route
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.core.template import Texts
+from worker.deployment import BUILT_IN_EVENTS
 from worker.texts import BUILT_IN, load_texts
 
 BUILT_INS = Catalogue.of_modules(BUILT_IN_EVENTS)

@@ -14,7 +14,6 @@ import pytest
 from pydantic import AwareDatetime, HttpUrl
 
 from schemas.catalogue import Catalogue, EventData, PersonId, Priority, Route
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.channels.base import Channel, Target
 from worker.channels.email import EmailChannel, Mail
 from worker.channels.fitting import ELLIPSIS
@@ -24,6 +23,7 @@ from worker.core.check import Finding, check_texts
 from worker.core.check_sizes import ROOM
 from worker.core.content import Content
 from worker.core.text_source import Source
+from worker.deployment import BUILT_IN_EVENTS
 from worker.texts import BUILT_IN, read_sources
 
 

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.bootstrap import build_channels
 from worker.channels.base import Target, Trimmings
 from worker.channels.colours import AA, contrast, readable
 from worker.channels.email import EmailChannel, Mail
 from worker.channels.layout import Brand, palettes, preheader
 from worker.core.content import Content
+from worker.deployment import build_channels
 from worker.errors import SettingsInvalid
 from worker.settings import load_settings
 

@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.catalogue import Catalogue
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.channels.layout import Brand, palettes
 from worker.channels.mail_check import Fault, faults_in_mail
 from worker.channels.page import Shade, read_page
 from worker.commands.check import run_check
 from worker.commands.check_mails import EXAMPLE, example_mail, mail_findings
+from worker.deployment import BUILT_IN_EVENTS
 from worker.errors import SettingsInvalid
 from worker.texts import BUILT_IN
 

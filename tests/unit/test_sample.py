@@ -6,7 +6,7 @@ from itertools import islice
 
 from schemas.catalogue import Catalogue
 from schemas.producer import encode
-from worker.bootstrap import BUILT_IN_EVENTS
+from worker.deployment import BUILT_IN_EVENTS
 from worker.dev.sample import sample_events, sample_people
 
 ROUND = 18

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.bootstrap import build_catalogue, build_channels, channel_rules
 from worker.core.outcome import UnsurePolicy
+from worker.deployment import build_catalogue, build_channels, channel_rules
 from worker.errors import SettingsInvalid
 from worker.settings import Settings, load_settings
 

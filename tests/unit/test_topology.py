@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from schemas.catalogue import Catalogue, Lane
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.broker.topology import Binding, Topology, deliver_queue, intake_queue, topology
+from worker.deployment import BUILT_IN_EVENTS
 
 CATALOGUE = Catalogue.of_modules(BUILT_IN_EVENTS)
 CHANNELS = ("inbox", "email")

@@ -9,7 +9,6 @@ import orjson
 import pytest
 
 from schemas.catalogue import Catalogue, Lane
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.channels.base import Target, Trimmings
 from worker.channels.inbox import InboxChannel, InboxMessage
 from worker.channels.slack import SlackChannel, SlackMessage
@@ -17,6 +16,7 @@ from worker.channels.telegram import TelegramChannel, TelegramMessage, payload
 from worker.core.content import Content
 from worker.core.editions import Editions
 from worker.core.outcome import UnsurePolicy
+from worker.deployment import BUILT_IN_EVENTS
 from worker.ledger.deliveries import Leased
 from worker.pipeline.render import render
 from worker.texts import BUILT_IN, read_sources

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from schemas.catalogue import Lane
-from worker.bootstrap import build_catalogue
 from worker.broker.inspection import Inspection, inspect
 from worker.broker.topology import DEAD_DELIVER, DEAD_INTAKE, deliver_queue, topology
 from worker.commands.session import open_ledger
+from worker.deployment import build_catalogue
 from worker.errors import ServiceUnavailable
 from worker.ledger.audit import Findings, Flaw, audit, queued
 from worker.ledger.connection import Record

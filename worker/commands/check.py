@@ -11,11 +11,11 @@ from pathlib import Path
 import typer
 
 from schemas.catalogue import Catalogue
-from worker.bootstrap import BUILT_IN_EVENTS, brand_of
 from worker.channels.layout import Brand
 from worker.commands.check_mails import EXAMPLE, mail_findings
 from worker.core.check import Finding, check_texts
 from worker.core.text_source import Source
+from worker.deployment import BUILT_IN_EVENTS, brand_of
 from worker.errors import SettingsInvalid
 from worker.settings import load_brand_settings
 from worker.texts import BUILT_IN, survey

@@ -9,7 +9,6 @@ from itertools import chain
 from typing import Any
 
 from schemas.catalogue import Catalogue
-from worker.bootstrap import build_catalogue, build_channels, build_editions, channel_rules
 from worker.broker.inspection import Inspection, inspect
 from worker.broker.topology import DEAD_DELIVER, DEAD_INTAKE, topology
 from worker.channels.base import Channel
@@ -17,6 +16,7 @@ from worker.commands.screen import moment
 from worker.commands.session import open_ledger
 from worker.core.check import check_texts
 from worker.core.editions import place_of
+from worker.deployment import build_catalogue, build_channels, build_editions, channel_rules
 from worker.errors import KabarError, ServiceUnavailable, SettingsInvalid, TemplateInvalid
 from worker.ledger.connection import Ledger
 from worker.ledger.inquiry import accounts, backlog, server

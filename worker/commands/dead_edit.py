@@ -17,12 +17,12 @@ import typer
 from pydantic import JsonValue
 
 from schemas.catalogue import Catalogue
-from worker.bootstrap import build_catalogue
 from worker.commands.dead_judge import message_of
 from worker.commands.dead_view import find_letter
 from worker.commands.session import open_ledger, operator
 from worker.core.message import RawMessage, Rejected
 from worker.core.payload import Payload, Unreadable, payload_of, with_payload
+from worker.deployment import build_catalogue
 from worker.errors import NotFound
 from worker.ledger import dead_letters
 from worker.ledger.connection import Record

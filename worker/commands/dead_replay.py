@@ -18,7 +18,6 @@ from uuid import UUID
 
 from schemas.catalogue import Catalogue, Lane
 from schemas.status import CONTENT_TYPE, StatusChange, batch
-from worker.bootstrap import build_catalogue
 from worker.broker.consumer import ORIGINAL_KEY
 from worker.broker.publisher import Publisher
 from worker.broker.topology import intake_queue
@@ -26,6 +25,7 @@ from worker.commands.dead_choice import Choice, choose
 from worker.commands.dead_judge import JOB_OBSTACLE, judge, message_of, obstacles
 from worker.commands.dead_report import Fate, Report
 from worker.commands.session import open_ledger, open_publisher, operator
+from worker.deployment import build_catalogue
 from worker.errors import BrokerAway
 from worker.ledger import dead_letters
 from worker.ledger.connection import Ledger, Record

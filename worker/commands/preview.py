@@ -23,7 +23,6 @@ import typer
 from pydantic import JsonValue, SecretStr, ValidationError
 
 from schemas.catalogue import EventInfo, Lane, Route
-from worker.bootstrap import build_catalogue, build_channels, build_editions
 from worker.channels.base import Channel
 from worker.channels.email import Mail
 from worker.channels.inbox import InboxMessage
@@ -35,6 +34,7 @@ from worker.commands.template_work import load, try_sources
 from worker.core.editions import Editions, Published, place_of
 from worker.core.example import plausible_data
 from worker.core.outcome import Deferred, Refused, Sent, UnsurePolicy
+from worker.deployment import build_catalogue, build_channels, build_editions
 from worker.errors import NotFound, ServiceUnavailable, SettingsInvalid
 from worker.ledger.deliveries import Leased
 from worker.pipeline.render import render

@@ -9,7 +9,6 @@ from pathlib import Path
 import typer
 
 from schemas.catalogue import Catalogue, EventInfo
-from worker.bootstrap import build_catalogue, build_editions
 from worker.commands.screen import moment, screen, table
 from worker.commands.session import open_ledger, operator
 from worker.core.check import check_texts
@@ -18,6 +17,7 @@ from worker.core.example import longest_data, plausible_data
 from worker.core.locales import language
 from worker.core.template import DEFAULT_LOCALE
 from worker.core.text_source import Source
+from worker.deployment import build_catalogue, build_editions
 from worker.errors import NotFound, TemplateInvalid
 from worker.ledger import texts
 from worker.ledger.connection import Ledger, Record

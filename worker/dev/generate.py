@@ -20,9 +20,9 @@ from rich.console import Console
 
 from schemas.catalogue import Catalogue, EventInfo
 from worker import metrics
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.broker.topology import Binding, Exchange, Queue, topology
 from worker.core.example import cloud_event
+from worker.deployment import BUILT_IN_EVENTS
 from worker.dev.asyncapi import asyncapi
 from worker.dev.checks import NotACheckout
 from worker.dev.event_reference import event_reference

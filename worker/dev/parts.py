@@ -19,8 +19,8 @@ import aiormq
 import asyncpg
 from yarl import URL
 
-from worker.bootstrap import build_channels
 from worker.broker.connection import BROKER_ERRORS
+from worker.deployment import build_channels
 from worker.dev import process
 from worker.dev.broker import DevelopmentBroker
 from worker.dev.simulator import Simulator

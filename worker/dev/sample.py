@@ -23,8 +23,8 @@ from schemas.events.order import OrderShipped
 from schemas.events.stream import StreamDisconnected, StreamStarted
 from schemas.events.system import SystemError as SystemFault
 from schemas.producer import Attributes
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.core.example import plausible_data
+from worker.deployment import BUILT_IN_EVENTS
 
 SampleEvent = tuple[EventData, Attributes]
 _TOUR_STEP = 4

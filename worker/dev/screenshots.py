@@ -25,12 +25,12 @@ from uuid import UUID
 from aiohttp import ClientSession, ClientWebSocketResponse, web
 
 from schemas.catalogue import Catalogue
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.channels.base import Target, Trimmings
 from worker.channels.email import EmailChannel, Mail
 from worker.channels.layout import Brand
 from worker.core.content import Content, Markup
 from worker.core.template import EventView, PersonView, TextKey, Texts
+from worker.deployment import BUILT_IN_EVENTS
 from worker.texts import BUILT_IN, read_sources
 
 _FOLDER: Final = Path(__file__).parents[2] / "docs" / "emails"
