@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 
+from worker.commands.lookup import Kind, find_one
 from worker.commands.screen import facts, moment, often, plain, screen, table
 from worker.core.fingerprint import code_in
 from worker.core.veil import mask_change, mask_text, mask_value
-from worker.errors import NotFound
 from worker.ledger.connection import Ledger, Record
 from worker.ledger.dead_letters import find, history, payload_of
 from worker.ledger.inquiry import attempts_of, find_delivery
 
-_PREFIX = re.compile(r"[0-9a-f]{6,32}")
+_LETTER = Kind("dead letter", "dead letters", "kabar dead list", find)
 _SHOWN_CHARACTERS = 8 * 1024
 _NAMED = 3
 _WAYS_ON = {
@@ -40,15 +39,7 @@ class Shown:
 
 async def find_letter(ledger: Ledger, given: str) -> Record:
     """Answer the one letter whose id begins so; raises NotFound where there is none, or more than one."""
-    prefix = given.strip().lower().replace("-", "")
-    if not _PREFIX.fullmatch(prefix):
-        raise NotFound(f"{given!r} is no letter's id: give at least 6 of its characters (0-9, a-f)")
-    found = await find(ledger, prefix)
-    if not found:
-        raise NotFound(f"no dead letter has an id that begins with {given!r}: see `kabar dead list`")
-    if len(found) > 1:
-        raise NotFound(f"the ids of several letters begin with {given!r}: give more of it")
-    return found[0]
+    return await find_one(ledger, _LETTER, given)
 
 
 async def read_letter(ledger: Ledger, given: str) -> Shown:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -12,16 +11,17 @@ import typer
 from schemas.catalogue import Lane
 from schemas.status import CONTENT_TYPE, StatusChange, batch
 from worker.broker.publisher import Publisher
+from worker.commands.lookup import Kind, find_one
 from worker.commands.screen import masked, moment, screen, table
 from worker.commands.session import open_ledger, open_publisher, operator
-from worker.errors import BrokerAway, NotFound
+from worker.errors import BrokerAway
 from worker.ledger.connection import Ledger, Record
 from worker.ledger.intake import Ready
 from worker.ledger.unsure import Deed, Filter, decide, find, held
 from worker.settings import Settings
 
 Which = list[str] | Filter
-_PREFIX = re.compile(r"[0-9a-f]{6,32}")
+_DELIVERY = Kind("delivery", "deliveries", "kabar unsure list", find)
 _NO_LIMIT = 10**9
 _WOULD = {"resend": "would be resent", "was_sent": "would count as sent, on your word"}
 _DONE = {"resend": "resent", "was_sent": "counts as sent, on your word"}
@@ -65,20 +65,8 @@ async def _pages(ledger: Ledger, which: Which) -> AsyncIterator[Sequence[Record]
         async for page in held(ledger, which, _NO_LIMIT):
             yield page
         return
-    found = [await _find(ledger, given) for given in which]
+    found = [await find_one(ledger, _DELIVERY, given) for given in which]
     yield list({row["id"]: row for row in found}.values())
-
-
-async def _find(ledger: Ledger, given: str) -> Record:
-    prefix = given.strip().lower().replace("-", "")
-    if not _PREFIX.fullmatch(prefix):
-        raise NotFound(f"{given!r} is no delivery's id: give at least 6 of its characters (0-9, a-f)")
-    found = await find(ledger, prefix)
-    if not found:
-        raise NotFound(f"no delivery has an id that begins with {given!r}: see `kabar unsure list`")
-    if len(found) > 1:
-        raise NotFound(f"the ids of several deliveries begin with {given!r}: give more of it")
-    return found[0]
 
 
 def _objection(settings: Settings, deed: Deed, row: Record) -> str:
