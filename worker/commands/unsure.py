@@ -12,6 +12,7 @@ from worker.commands.spans import parse_span
 if TYPE_CHECKING:
     from worker.commands.unsure_work import Which
     from worker.ledger.connection import Record
+    from worker.ledger.unsure import Deed
 
 app = typer.Typer(help="Held deliveries: nobody knows whether they went out.", no_args_is_help=True)
 Ids = Annotated[
@@ -65,12 +66,7 @@ def resend(
     dry_run: DryOption = False,
 ) -> None:
     """Send held messages once more. Whoever had one after all gets it twice; that is counted."""
-    from worker.commands.session import run_command  # noqa: PLC0415
-    from worker.commands.unsure_work import settle_doubts  # noqa: PLC0415
-    from worker.settings import load_settings  # noqa: PLC0415
-
-    which = _which(ids, channel, event_type, older_than)
-    raise typer.Exit(run_command(settle_doubts(load_settings(), "resend", which, reason, is_dry=dry_run)))
+    _settle("resend", _which(ids, channel, event_type, older_than), reason, is_dry=dry_run)
 
 
 @app.command("was-sent")
@@ -84,12 +80,15 @@ def was_sent(
     dry_run: DryOption = False,
 ) -> None:
     """Say that held messages went out: they end as sent, on your word."""
+    _settle("was_sent", _which(ids, channel, event_type, older_than), reason, is_dry=dry_run)
+
+
+def _settle(deed: Deed, which: Which, reason: str, *, is_dry: bool) -> None:
     from worker.commands.session import run_command  # noqa: PLC0415
     from worker.commands.unsure_work import settle_doubts  # noqa: PLC0415
     from worker.settings import load_settings  # noqa: PLC0415
 
-    which = _which(ids, channel, event_type, older_than)
-    raise typer.Exit(run_command(settle_doubts(load_settings(), "was_sent", which, reason, is_dry=dry_run)))
+    raise typer.Exit(run_command(settle_doubts(load_settings(), deed, which, reason, is_dry=is_dry)))
 
 
 def _which(ids: list[str] | None, channel: str, event_type: str, older_than: timedelta | None) -> Which:
