@@ -143,6 +143,17 @@ def test_no_word_of_the_message_survives_but_those_that_explain(
     assert not ours.intersection(words)
 
 
+@pytest.mark.parametrize(
+    "half", [r"\ud83d", r"\ude00", r"\ude00\ud83d", r"\ud83d\ude00", r"\u0000", "%00%ff", "&#xd83d;"]
+)
+def test_what_an_escaped_text_hid_can_be_stored(half: str) -> None:
+    """Half a character, or none, would fail the whole batch with which it is written to the ledger."""
+    kept = mask_repeated(f"400 bad {half} text", "")
+
+    assert "\0" not in kept
+    assert kept.encode().startswith(b"400 bad ")
+
+
 @given(st.text(max_size=600), st.text(max_size=600))
 def test_an_answer_is_one_short_line_whatever_it_repeats(said: str, told: str) -> None:
     """What an escaped text hid from the mask cannot break a line of the log."""

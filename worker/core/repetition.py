@@ -116,7 +116,8 @@ def mask_repeated(text: str, told: str) -> str:
 def _read(text: str) -> str:
     """Undo the ways in which a text is written within another: as a URL, as HTML, as JSON."""
     text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", text)
-    return normalize("NFC", unescape(unquote(text)))
+    text = normalize("NFC", unescape(unquote(text)))
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # JSON writes an emoji as two halves
 
 
 def _words(text: str) -> list[str]:
