@@ -10,11 +10,11 @@ import pytest
 from pydantic import JsonValue
 
 from schemas.catalogue import Catalogue
-from worker.bootstrap import BUILT_IN_EVENTS
 from worker.core.content import Content, Markup
 from worker.core.example import EVENT_TIME, plausible_data
 from worker.core.formats import money
 from worker.core.template import EventView, PersonView, TextKey
+from worker.deployment import BUILT_IN_EVENTS
 from worker.texts import BUILT_IN, load_texts
 
 WORDINGS: dict[str, str] = json.loads((Path(__file__).parent / "data/default_texts.json").read_text("utf-8"))

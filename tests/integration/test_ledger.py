@@ -339,8 +339,8 @@ async def test_what_changed_since_the_plan_is_seen_at_lease(
 async def test_what_was_read_meanwhile_is_not_sent(
     ledger: Ledger,
     channel: str,
-    critical: bool,
-    expected: tuple[str, str],  # noqa: FBT001 - a parameter
+    critical: bool,  # noqa: FBT001 - a parameter
+    expected: tuple[str, str],
 ) -> None:
     """Nobody gets a late mail about what they have read; what is critical comes on every channel all the same."""
     await know(ledger)
