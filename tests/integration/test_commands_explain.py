@@ -237,7 +237,7 @@ async def test_an_operators_word_stands_where_it_was_given(desk: Desk) -> None:
 
 
 async def test_what_an_operator_mended_is_told_without_its_secrets(desk: Desk, tmp_path: Path) -> None:
-    """The change of a payload is told, and an address or a password in it is not."""
+    """That a payload was changed is told, and by whom; what it holds is for whoever asks for the letter itself."""
     await desk.world.know("ani")
     body = {"user_ids": ["ani"], "message": "Hello", "password": "hunter2-old", "note": "ask eve@example.com"}
     await desk.world.publish_raw(json.dumps(body).encode(), "custom.note", message_id="bad", app_id="shop")
@@ -249,7 +249,7 @@ async def test_what_an_operator_mended_is_told_without_its_secrets(desk: Desk, t
     told = await desk.tell("bad", "ani")
 
     assert "payload mended by" in told
-    assert '+ "title": "Hi"' in told
+    assert f"kabar dead show {str(letter['id'])[:8]}" in told
     for secret in ("hunter2", "eve@example.com", "bob@example.com"):
         assert secret not in told + json.dumps(await desk.document("bad", "ani"))
 

@@ -137,6 +137,7 @@ def tell_deeds(deeds: Sequence[Record], *subjects: UUID) -> Iterator[Step]:
     wanted = {str(subject) for subject in subjects}
     for row in deeds:
         if row["subject"] in wanted:
+            # What was changed may be private: whoever wants it asks `kabar dead show`.
             detail = f": {mask_text(row['detail'])}" if row["detail"] and row["action"] != _EDITED else ""
             yield Step(row["at"], "operator", f"{_DEEDS.get(row['action'], row['action'])} {row['actor']}{detail}")
 
