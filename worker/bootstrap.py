@@ -113,6 +113,7 @@ class Process:
             "database": self.ledger.outage,
             "broker_consume": self._consumer.link.outage,
             "broker_publish": self._publisher.link.outage,
+            "broker_blocked": self._publisher.link.blocked,
         }
 
     def _measure(self) -> None:

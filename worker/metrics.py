@@ -21,7 +21,7 @@ _LONG = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 
 ready = Gauge("kabar_ready", "1 while a process of this role can work, 0 while it cannot", ["role"], registry=REGISTRY)
 paused = Gauge(
     "kabar_paused",
-    "1 while a process rests for this cause: shutdown, database, broker_consume, broker_publish",
+    "1 while a process rests for this cause: shutdown, database, broker_consume, broker_publish, broker_blocked",
     ["cause"],
     registry=REGISTRY,
 )

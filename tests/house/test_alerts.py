@@ -58,7 +58,7 @@ VALUES: dict[str, AbstractSet[str]] = {
     "lane": {str(lane) for lane in Lane},
     "channel": set(get_args(ChannelName)),
     "queue": {queue.name for queue in topology(Catalogue.of_modules(BUILT_IN_EVENTS), get_args(ChannelName)).queues},
-    "cause": written(r'"(\w+)": (?:self\._?\w+(?:\.link)?\.outage|"shutting down")'),
+    "cause": written(r'"(\w+)": (?:self\._?\w+(?:\.link)?\.(?:outage|blocked)|"shutting down")'),
     "stage": written(r'metrics\.(?:Timed\(|defects\.labels\()"(\w+)"'),
     "kind": written(r'metrics\.timer_work\.labels\("(\w+)"'),
     "outcome": written(r'metrics\.events\.labels\("(\w+)"'),

@@ -25,6 +25,7 @@ _log = structlog.get_logger("broker")
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
 _LOOK_SECONDS = 0.01
+_PULSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 5.0
 _LOGIN_REFUSED = (aiormq.exceptions.AuthenticationError, aiormq.exceptions.ProbableAuthenticationError)
 BROKER_ERRORS = (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError, TimeoutError)
@@ -72,6 +73,8 @@ class Link:
         """Set once the first connection has been set up."""
         self.outage: str = f"not yet connected to the broker ({purpose})"
         """Why the broker cannot be used right now; '' while it can."""
+        self.blocked: str = ""
+        """Why the broker reads nothing that is published here; '' while it does. It says so to who publishes only."""
 
     async def run(self) -> Never:
         """Connect, and again whenever the connection is lost, with a jittered pause. Ends by cancellation."""
@@ -122,16 +125,25 @@ class Link:
             self.up.set()
             await self._until_lost(connection)
         finally:
+            self.blocked = ""
             await self.aclose()
 
     async def _until_lost(self, connection: AbstractConnection) -> None:
         given_up = asyncio.ensure_future(self._given_up.wait())
+        ends = [connection.closing, given_up]
         try:
-            await asyncio.wait([connection.closing, given_up], return_when=asyncio.FIRST_COMPLETED)
+            while not (await asyncio.wait(ends, timeout=_PULSE_SECONDS, return_when=asyncio.FIRST_COMPLETED))[0]:
+                await self._look(connection)
         finally:
             given_up.cancel()
         lost = connection.closing
         self._note(lost.exception() if lost.done() and not lost.cancelled() else None)
+
+    async def _look(self, connection: AbstractConnection) -> None:
+        blocked = "" if await is_taking(connection) else "the broker takes nothing: its memory or its disk is full"
+        if blocked != self.blocked:
+            self.blocked = blocked
+            _log.warning("broker.blocked" if blocked else "broker.unblocked", purpose=self._purpose)
 
     def _note(self, error: BaseException | None) -> None:
         name = type(error).__name__ if error is not None else "closed"

@@ -80,7 +80,7 @@ class Timer:
                 await self._pause(TICK_SECONDS)
 
     async def _wake(self) -> int:
-        if self._publisher.link.outage:
+        if self._publisher.link.outage or self._publisher.link.blocked:
             return 0  # they would only wait in another state
         ready = await self._ledger.persist(lambda: deliveries.wake(self._ledger, _BATCH))
         if ready:

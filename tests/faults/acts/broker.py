@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from time import monotonic
 
+from tests.faults.acts.readiness import told, well
 from tests.faults.fakes import ACCEPT, CHANNELS, Treatment
 from tests.faults.rounds import Round
 from tests.faults.scene import Scene
@@ -53,7 +54,7 @@ async def freeze_broker(stage: Scene, node: RabbitMQ, *, seconds: float) -> Roun
 async def exhaust_memory(stage: Scene, node: RabbitMQ, *, seconds: float) -> Round:
     """Raise the broker's memory alarm over a backlog of jobs: it reads nothing more from whoever publishes.
 
-    What is in its queues must be delivered and acknowledged all the same.
+    What is in its queues must be delivered and acknowledged all the same, and readiness say why no more follows.
     """
     for channel in CHANNELS:
         await stage.fakes.treat(channel, Treatment(answer_after=_SLOW_SECONDS))
@@ -64,13 +65,14 @@ async def exhaust_memory(stage: Scene, node: RabbitMQ, *, seconds: float) -> Rou
         raised = monotonic()
         for channel in CHANNELS:
             await stage.fakes.treat(channel, ACCEPT)
-        await asyncio.sleep(seconds)
+        silent = await told(stage, "takes nothing")
+        await asyncio.sleep(max(0.0, raised + seconds - monotonic()))
         flowed = sum(one.accepted and one.at > raised for one in stage.fakes.entries())
         unacknowledged = await _unacknowledged(node)
         await node.clear_alarm()
         again = await _until_sending(stage)
     recovered = await stage.quiet(within=_REST_SECONDS)
-    amiss = list(_late("sending again", again, most=2.0))
+    amiss = [*silent, *await well(stage), *_late("sending again", again, most=2.0)]
     if flowed < _BACKLOG:
         amiss.append(f"only {flowed} messages were sent during the alarm")
     if unacknowledged:

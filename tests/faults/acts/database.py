@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic
 
-import aiohttp
 import asyncpg
 
+from tests.faults.acts.readiness import told
 from tests.faults.producer import SOURCE
 from tests.faults.rounds import Round
 from tests.faults.scene import Scene
@@ -21,7 +21,6 @@ _PER_SECOND = 50
 _WARM = 60
 _REST_SECONDS = 90
 _BACK_WITHIN_SECONDS = 5.0
-_TOLD_WITHIN_SECONDS = 15.0
 _LEAVE_BYTES = 256 * 1024
 _ATTEMPTS = """
 SELECT e.id::int AS number, d.channel, d.attempt FROM deliveries d JOIN events e ON e.key = d.event_key
@@ -77,12 +76,12 @@ async def make_read_only(stage: Scene, server: Postgres, *, seconds: float) -> R
     async with stage.load(per_second=_PER_SECOND) as numbers:
         await stage.until_accepted(_WARM, since=monotonic())
         await _set(server.url, "default_transaction_read_only", "on")
-        told = await _told(stage, "ReadOnly")
+        silent = await told(stage, "ReadOnly")
         await asyncio.sleep(seconds)
-        silent = await _told(stage, "ReadOnly")
+        silent += await told(stage, "ReadOnly")
         await _set(server.url, "default_transaction_read_only", "off")
         again = await _until_sending(stage)
-    return await _round(f"database read-only for {seconds:.0f} s", stage, numbers, again, more=(*told, *silent))
+    return await _round(f"database read-only for {seconds:.0f} s", stage, numbers, again, more=silent)
 
 
 async def fill_disk(stage: Scene, server: Postgres, disk: Path, *, seconds: float) -> Round:
@@ -94,7 +93,7 @@ async def fill_disk(stage: Scene, server: Postgres, disk: Path, *, seconds: floa
     async with stage.load(per_second=_PER_SECOND) as numbers:
         await stage.until_accepted(_WARM, since=monotonic())
         await asyncio.to_thread(_fill, ballast)
-        told = await _told(stage, "database")
+        silent = await told(stage, "database")
         await asyncio.sleep(seconds)
         ballast.unlink()
         gave_up = not server.is_running
@@ -102,7 +101,7 @@ async def fill_disk(stage: Scene, server: Postgres, disk: Path, *, seconds: floa
             await server.resume()
         again = await _until_sending(stage)
     what = "and the server gave up" if gave_up else "and the server stood"
-    return await _round(f"disk full for {seconds:.0f} s, {what}", stage, numbers, again, more=told)
+    return await _round(f"disk full for {seconds:.0f} s, {what}", stage, numbers, again, more=silent)
 
 
 def _fill(ballast: Path) -> None:
@@ -128,21 +127,6 @@ async def _unleased(stage: Scene) -> list[str]:
     sent = Counter((one.number, one.channel) for one in stage.fakes.entries() if one.accepted)
     rows = await stage.ask(_ATTEMPTS, SOURCE)
     return [f"{tuple(row)[:2]} was sent without a lease" for row in rows if sent[row[0], row[1]] > row[2]][:3]
-
-
-async def _told(stage: Scene, word: str) -> tuple[str, ...]:
-    """Ask every worker for its readiness until each names the trouble; answers whose silence lasts too long."""
-    silent = []
-    async with aiohttp.ClientSession() as client:
-        for one in stage.workers:
-            port = next(line["http_port"] for line in one.lines if line["event"] == "process.ready")
-            until, text = monotonic() + _TOLD_WITHIN_SECONDS, ""
-            while word not in text and monotonic() < until:
-                async with client.get(f"http://127.0.0.1:{port}/readyz") as answer:
-                    text = await answer.text()
-            if word not in text:
-                silent.append(f"a worker did not say {word}, but {text}")
-    return tuple(silent)
 
 
 async def _until_sending(stage: Scene) -> float:
