@@ -83,10 +83,18 @@ def encode(data: EventData, *, source: str, **attributes: Unpack[Attributes]) ->
     )
     if len(envelope.id.encode()) > MAX_ID_BYTES:
         raise ValueError(f"id is over {MAX_ID_BYTES} bytes; use a shorter one")
-    body = to_json({name: value for name, value in envelope if value is not None})
-    if len(body) > MAX_BODY_BYTES:
-        raise TooLarge(envelope.id, f"{len(body)} bytes, but the limit is {MAX_BODY_BYTES}; publish a link instead")
-    return Encoded(envelope.id, envelope.type, body)
+    encoded = Encoded(
+        envelope.id, envelope.type, to_json({name: value for name, value in envelope if value is not None})
+    )
+    check_size(encoded)
+    return encoded
+
+
+def check_size(event: Encoded) -> None:
+    """Raise `TooLarge` for what Kabar would not take."""
+    size = len(event.body)
+    if size > MAX_BODY_BYTES:
+        raise TooLarge(event.event_id, f"{size} bytes, but the limit is {MAX_BODY_BYTES}; publish a link instead")
 
 
 def _concrete_type(pattern: str, wanted: str | None) -> str:

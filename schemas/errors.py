@@ -24,4 +24,4 @@ class Unroutable(PublishError):
 
 
 class TooLarge(PublishError):
-    """The encoded event is over 256 KiB; nothing was sent. Publish a link to the large part instead."""
+    """The encoded event is over 256 KiB, or over what the broker takes. Publish a link to the large part instead."""

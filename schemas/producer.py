@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,12 +20,12 @@ from typing import Final, Self, Unpack
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelPreconditionFailed, DeliveryError
 from aio_pika.exceptions import PublishError as Returned
 from yarl import URL
 
 from schemas.catalogue import EventData
-from schemas.encoding import Attributes, Encoded, encode
+from schemas.encoding import Attributes, Encoded, check_size, encode
 from schemas.envelope import STRUCTURED
 from schemas.errors import NotConfirmed, PublishError, TooLarge, Unroutable
 from schemas.patience import Patience
@@ -38,6 +39,7 @@ CONNECT_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 2.0
 HEARTBEAT_SECONDS: Final = 10
 _LOOK_SECONDS: Final = 0.01
+_BROKERS_LIMIT: Final = re.compile(r"larger than configured max size (\d+)")
 
 
 class Producer:
@@ -108,6 +110,7 @@ class Producer:
         return None
 
     async def _publish(self, event: Encoded, deadline: float) -> None:
+        check_size(event)
         try:
             async with asyncio.timeout_at(deadline), self._slots:
                 await self._until_confirmed(event)
@@ -141,6 +144,9 @@ class Producer:
                 if _is_cancelled():
                     raise
                 self._trouble = "the connection was lost"  # aiormq rejects what is pending with CancelledError
+            except ChannelPreconditionFailed as error:
+                _check_brokers_limit(event, error)
+                self._trouble = _said(error)  # over a neighbour, with whom the channel was closed
             except Exception as error:  # noqa: BLE001 - aiormq may raise a bare Exception for a lost connection
                 self._trouble = _said(error)
             else:
@@ -221,6 +227,14 @@ async def _shut(connection: AbstractConnection) -> None:
     with suppress(*CONNECTION_EXCEPTIONS):
         async with asyncio.timeout(CLOSE_SECONDS):
             await connection.close()
+
+
+def _check_brokers_limit(event: Encoded, error: Exception) -> None:
+    """Raise `TooLarge` where it is this event that the broker closed the channel over."""
+    said, size = _BROKERS_LIMIT.search(str(error)), len(event.body)
+    if said and size > int(said[1]):
+        problem = f"{size} bytes, but the broker's limit is {said[1]}; publish a link instead"
+        raise TooLarge(event.event_id, problem) from None
 
 
 def _checked_urls(texts: Sequence[str]) -> list[URL]:

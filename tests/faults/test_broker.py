@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import do_without_rabbitmq, rabbitmq_versions
 from tests.faults.acts.broker import exhaust_memory, freeze_broker, kill_leaders, stop_broker
 from tests.faults.rounds import Round
 from tests.faults.scene import scene
 from worker.dev.rabbitmq import RabbitMQ
 from worker.dev.rabbitmq_cluster import Cluster
-from worker.errors import ServiceUnavailable
 
 pytestmark = pytest.mark.faults
 Tell = Callable[[Round], Round]
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "version" in metafunc.fixturenames:
-        versions = rabbitmq_versions(metafunc.config)
-        metafunc.parametrize("version", versions, ids=[f"rabbitmq{version}" for version in versions])
-
-
-@pytest.fixture
-async def node(tmp_path: Path, version: str) -> AsyncIterator[RabbitMQ]:
-    """A node of its own, of each version that the run is for."""
-    try:
-        async with RabbitMQ.start(tmp_path / "rabbitmq", version=version) as started:
-            yield started
-    except ServiceUnavailable as error:
-        do_without_rabbitmq(error)
-
-
-@pytest.fixture
-async def cluster(tmp_path: Path, version: str) -> AsyncIterator[Cluster]:
-    """Three nodes of its own, of each version that the run is for."""
-    try:
-        async with Cluster.start(tmp_path / "rabbitmq", version=version) as started:
-            yield started
-    except ServiceUnavailable as error:
-        do_without_rabbitmq(error)
 
 
 async def test_a_stopped_broker_costs_time_only(tmp_path: Path, database_url: str, node: RabbitMQ, tell: Tell) -> None:

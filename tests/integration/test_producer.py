@@ -16,10 +16,11 @@ from pamqp.common import FieldTable
 from yarl import URL
 
 from schemas.events.billing import PaymentFailed
-from schemas.producer import NotConfirmed, Producer, PublishError, Unroutable
+from schemas.producer import Encoded, NotConfirmed, Producer, PublishError, TooLarge, Unroutable
 from tests.listener import Listener, listening
 from tests.proxy import proxy
 from worker.dev.broker import DevelopmentBroker
+from worker.dev.rabbitmq import RabbitMQ
 
 FAILED = PaymentFailed(user_id="u1", payment_id="p1", amount=Decimal("9.90"), currency="EUR", reason="card expired")
 
@@ -128,6 +129,35 @@ async def test_an_event_that_no_queue_takes_is_an_error(rabbitmq_url: str) -> No
             await producer.publish(FAILED, id="e1")
 
     assert caught.value.event_id == "e1"
+
+
+async def test_what_is_too_large_is_said_at_once_and_harms_no_neighbour(rabbitmq_url: str) -> None:
+    """An event over Kabar's limit, as an outbox of one's own may hold it, is never sent; the others are."""
+    async with listening(rabbitmq_url) as listener, Producer(rabbitmq_url, source="checkout") as producer:
+        good = producer.encode(FAILED)
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await producer.publish_many([Encoded("e1", "payment.failed", b"x" * 17_000_000), good])
+
+        assert (await listener.next()).message_id == good.event_id
+    (refused,) = caught.value.exceptions
+    assert isinstance(refused, TooLarge)
+    assert str(refused) == "event e1: 17000000 bytes, but the limit is 262144; publish a link instead"
+
+
+async def test_a_broker_with_a_smaller_limit_is_not_asked_again(rabbitmq_node: RabbitMQ) -> None:
+    """The broker closes the channel over one event: that one is told with the limit, its neighbours are published."""
+    await rabbitmq_node.ctl("eval", "application:set_env(rabbit, max_message_size, 100000).")
+    async with listening(rabbitmq_node.url), Producer(rabbitmq_node.url, source="checkout") as producer:
+        neighbours = [producer.encode(FAILED) for _ in range(100)]
+        large = Encoded("e1", "payment.failed", b"x" * 100_001)
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await producer.publish_many([*neighbours[:50], large, *neighbours[50:]], timeout_seconds=30)
+
+    (refused,) = caught.value.exceptions
+    assert isinstance(refused, TooLarge)
+    assert str(refused) == "event e1: 100001 bytes, but the broker's limit is 100000; publish a link instead"
 
 
 async def test_a_full_queue_is_an_error_until_there_is_room(rabbitmq_url: str) -> None:

@@ -76,6 +76,16 @@ def test_what_the_broker_gave_up_on_is_read_from_x_death(said: str, reason: str)
     assert letter.remedy
 
 
+def test_what_was_rejected_for_its_size_says_so() -> None:
+    """The same as if Kabar could have written the reason on it."""
+    huge = PLAIN._replace(body=b"x" * 300_000)
+
+    letter = read_dead(with_headers(huge, **{"x-death": [{"reason": "rejected", "count": 1}]}))
+
+    assert (letter.reason, letter.field) == ("body_too_large", "body")
+    assert letter.remedy.startswith("300000 bytes; at most 262144")
+
+
 @pytest.mark.parametrize("deaths", [None, [], "text", [7], [{}], [{"reason": 7}], {"reason": "rejected"}])
 def test_an_odd_x_death_is_an_unknown_reason(deaths: object) -> None:
     """Whatever a client made up for that header."""

@@ -17,7 +17,7 @@ from uuid import UUID, uuid5
 import orjson
 
 from worker.core.fingerprint import fingerprint, steady
-from worker.core.message import EVENT_SPACE, RawMessage
+from worker.core.message import EVENT_SPACE, RawMessage, body_too_large
 
 CODE: Final = "x-kabar-reason"
 FIELD: Final = "x-kabar-field"
@@ -54,13 +54,11 @@ def read_dead(message: RawMessage) -> DeadLetter:
     """Read a message from a dead queue."""
     message = message._replace(routing_key=_first_key(message))
     headers = message.headers
-    reason, remedy = _text(headers.get(CODE)), _text(headers.get(REMEDY))
+    reason, field, remedy = (_text(headers.get(name)) for name in (CODE, FIELD, REMEDY))
     if not reason:
-        said = _broker_reason(headers)
-        reason, remedy = _BROKER_SAID.get(said, (said or "unknown", "the broker gave up on it"))
+        reason, field, remedy = _unsaid(message)
     properties = _properties(message)
     event_type = _clean(_type_of(message))
-    field = _text(headers.get(FIELD))
     place = _text(headers.get(PLACE))
     stage = "intake" if place else "accept"
     return DeadLetter(
@@ -76,6 +74,16 @@ def read_dead(message: RawMessage) -> DeadLetter:
         properties=properties,
         routing_key=_clean(message.routing_key),
     )
+
+
+def _unsaid(message: RawMessage) -> tuple[str, str, str]:
+    """Answer reason, field and remedy of what was moved here by the broker, and so carries none."""
+    said = _broker_reason(message.headers)
+    too_large = body_too_large(message.body)
+    if said == "rejected" and too_large:
+        return too_large.code, too_large.field, too_large.remedy
+    reason, remedy = _BROKER_SAID.get(said, (said or "unknown", "the broker gave up on it"))
+    return reason, "", remedy
 
 
 def revive(body: bytes, properties: str, routing_key: str) -> RawMessage:

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from schemas.catalogue import EventData, EventInfo, Priority
+from schemas.envelope import MAX_BODY_BYTES
 
 _VERSION_AND_VARIANT = 0xF000C000000000000000
 _VERSION_5 = 0x50008000000000000000
@@ -73,6 +74,14 @@ class Rejected:
     remedy: str
     event_id: str = ""
     event_type: str = ""
+
+
+def body_too_large(body: bytes) -> Rejected | None:
+    """Answer why a body is not read at all, if it is so large."""
+    if len(body) <= MAX_BODY_BYTES:
+        return None
+    remedy = f"{len(body)} bytes; at most {MAX_BODY_BYTES}: send a link to what is big"
+    return Rejected("body_too_large", "body", remedy)
 
 
 def event_key(source: str, event_id: str) -> UUID:

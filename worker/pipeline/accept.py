@@ -14,8 +14,16 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.catalogue import Catalogue, EventInfo
-from schemas.envelope import BATCH, MAX_BODY_BYTES, MAX_HEADER_BYTES, STRUCTURED, Envelope, audience_entries
-from worker.core.message import UNREADABLE_HEADERS, UNREADABLE_TIME, Event, RawMessage, Rejected, event_key
+from schemas.envelope import BATCH, MAX_HEADER_BYTES, STRUCTURED, Envelope, audience_entries
+from worker.core.message import (
+    UNREADABLE_HEADERS,
+    UNREADABLE_TIME,
+    Event,
+    RawMessage,
+    Rejected,
+    body_too_large,
+    event_key,
+)
 
 _PREFIXES = ("cloudEvents:", "cloudEvents_", "ce-")
 _JSON_TYPES = ("", "application/json", "text/json")
@@ -56,10 +64,8 @@ def _accept_one(message: RawMessage, catalogue: Catalogue, now: datetime) -> Eve
 
 def _attributes(message: RawMessage) -> dict[str, object] | Rejected:
     """Bring the three forms to one: a mapping of attributes, the payload under `data`."""
-    if len(message.body) > MAX_BODY_BYTES:
-        return Rejected(
-            "body_too_large", "body", f"{len(message.body)} bytes; at most {MAX_BODY_BYTES}: send a link to what is big"
-        )
+    if too_large := body_too_large(message.body):
+        return too_large
     if _size_of(message.headers) > MAX_HEADER_BYTES:
         return Rejected("headers_too_large", "headers", f"at most {MAX_HEADER_BYTES} bytes of headers")
     if UNREADABLE_HEADERS in message.headers:

@@ -23,7 +23,7 @@ from worker.broker.publisher import Publisher, until_published
 from worker.broker.topology import DEAD_LETTER, SUSPECT, intake_queue
 from worker.core.dead_letter import CODE, FIELD, PLACE, REMEDY
 from worker.core.fingerprint import own_frame
-from worker.core.message import CURSOR, Event, RawMessage, Rejected
+from worker.core.message import CURSOR, Event, RawMessage, Rejected, body_too_large
 from worker.core.plan import ChannelRule, Decision
 from worker.core.routing import slices
 from worker.ledger.connection import Ledger, is_outage
@@ -184,7 +184,7 @@ class Intake:
         await self._bury(received, Rejected("worker_error", type(error).__name__, remedy), place)
 
     async def _bury(self, received: Received, rejected: Rejected, place: str = "") -> None:
-        """Send an event to the dead letters with its reason. Headers that leave no room go as they are."""
+        """Send an event to the dead letters with its reason. What cannot be published again goes as it is."""
         received.is_buried = True
         metrics.events.labels("rejected").inc()
         metrics.rejects.labels(rejected.code).inc()
@@ -192,7 +192,7 @@ class Intake:
             "event.rejected", reason=rejected.code, field=rejected.field,
             event_id=rejected.event_id or received.message.message_id, event_type=rejected.event_type,
         )  # fmt: skip
-        if not _leaves_room(received.message):
+        if not _can_be_moved(received.message):
             await reject(received)
             return
         reason = {CODE: rejected.code, FIELD: rejected.field, REMEDY: rejected.remedy, PLACE: place}
@@ -202,13 +202,17 @@ class Intake:
 
 
 def _is_suspect(message: RawMessage) -> bool:
-    """It came back twice. One whose headers cannot be carried on is none: `accept` refuses it at a glance."""
-    return message.deliveries_before >= _RETURNS_OF_A_SUSPECT and _leaves_room(message)
+    """It came back twice. One that cannot be published again is none: `accept` refuses it at a glance."""
+    return message.deliveries_before >= _RETURNS_OF_A_SUSPECT and _can_be_moved(message)
 
 
-def _leaves_room(message: RawMessage) -> bool:
-    """Say whether the headers and a reason fit into one frame."""
-    return len(str(message.headers).encode(errors="replace")) <= _MAX_HEADER_ROOM
+def _can_be_moved(message: RawMessage) -> bool:
+    """Say whether the headers and a reason fit into one frame, and the body is no larger than any broker takes.
+
+    One that was given a lower limit, as by an upgrade, closes the channel over what it has taken before.
+    """
+    room = len(str(message.headers).encode(errors="replace"))
+    return room <= _MAX_HEADER_ROOM and not body_too_large(message.body)
 
 
 def _directory_change(event: Event, now: datetime) -> Iterator[DirectoryChange]:

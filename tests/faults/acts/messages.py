@@ -10,16 +10,24 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import aio_pika
+from aio_pika.exceptions import ChannelPreconditionFailed
 
-from tests.faults.producer import event_id
+from schemas.encoding import Encoded
+from schemas.errors import TooLarge
+from schemas.producer import Producer
+from tests.faults.producer import SOURCE, event_id
 from tests.faults.rounds import Round
 from tests.faults.scene import Scene
+from worker.dev.rabbitmq import RabbitMQ
 
 _PER_SECOND = 100
 _OF_EACH = 5
 _MOST_CRASHES = 9
 _REST_SECONDS = 120
 _LOOK_SECONDS = 0.05
+_ENORMOUS_BYTES = 17 * 1024 * 1024
+"""More than RabbitMQ takes by default since 4.0, and much less than before."""
+_LOWER_LIMIT_BYTES = 200_000
 _STRUCTURED = "application/cloudevents+json"
 
 
@@ -95,6 +103,60 @@ async def _letters(stage: Scene, wanted: Sequence[str]) -> dict[str, str]:
     except TimeoutError:
         rows = await stage.ask(query, wanted)
     return {row["id"]: row["reason"] for row in rows}
+
+
+async def publish_enormous(stage: Scene) -> Round:
+    """Publish what is larger than any broker of today takes in the midst of good ones.
+
+    RabbitMQ before 4.0 takes it, and it is a dead letter that says why; a later one closes its producer's channel. The
+    client of ours sends nothing of the kind, and says what is wrong at once.
+    """
+    enormous = Bad("body_too_large", b"x" * _ENORMOUS_BYTES, message_id=str(uuid4()))
+    async with stage.load(per_second=_PER_SECOND) as numbers:
+        await stage.until_accepted(_PER_SECOND)
+        try:
+            await _publish_raw(stage, [enormous])
+            is_taken = True
+        except ChannelPreconditionFailed:
+            is_taken = False
+        amiss = await _refused_by_our_client(stage)
+    recovered = await stage.quiet(within=_REST_SECONDS)
+    found = (await _letters(stage, [enormous.message_id])).get(enormous.message_id) if is_taken else None
+    if is_taken and found != enormous.reason:
+        amiss.append(f"it became {found}")
+    books = await stage.tally(numbers)
+    if books.attempts > 1:
+        amiss.append("a neighbour was tried more than once")
+    what = "taken and buried" if is_taken else "refused by the broker"
+    return Round(f"message of 17 MiB ({what})", books, recovered, amiss=tuple(amiss))
+
+
+async def lower_limit(stage: Scene, node: RabbitMQ) -> Round:
+    """Let the broker take less than what is in its queue already, as an upgrade to 4.x does.
+
+    What can never be published again is buried all the same, and holds nobody up. The scene must have no worker yet.
+    """
+    (feeder,) = await stage.start(1, "intake")
+    await stage.end(feeder)
+    large = Bad("body_too_large", b"x" * 300_000, message_id=str(uuid4()))
+    await _publish_raw(stage, [large])
+    numbers = await stage.publish(_PER_SECOND)
+    await node.ctl("eval", f"application:set_env(rabbit, max_message_size, {_LOWER_LIMIT_BYTES}).")
+    await stage.start(2)
+    recovered = await stage.quiet(within=_REST_SECONDS)
+    found = await _letters(stage, [large.message_id])
+    amiss = () if found == {large.message_id: large.reason} else (f"the letters are {found}",)
+    return Round("limit lowered over a large message", await stage.tally(numbers), recovered, amiss=amiss)
+
+
+async def _refused_by_our_client(stage: Scene) -> list[str]:
+    event = Encoded("enormous", "scene.marked", b"x" * _ENORMOUS_BYTES)
+    async with Producer(stage.amqp_url.split(","), source=SOURCE) as producer:
+        try:
+            await producer.publish_many([event], timeout_seconds=_REST_SECONDS)
+        except ExceptionGroup as failures:
+            return [f"our client said: {one}" for one in failures.exceptions if not isinstance(one, TooLarge)]
+    return ["our client published 17 MiB"]
 
 
 async def publish_poison(stage: Scene, *, innocents: int, hurry: bool = False) -> Round:
