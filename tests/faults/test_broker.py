@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.acts.broker import exhaust_memory, freeze_broker, kill_leaders, stop_broker
+from tests.faults.acts.broker import exhaust_memory, freeze_broker, freeze_leader, kill_leaders, stop_broker
 from tests.faults.rounds import Round
 from tests.faults.scene import scene
 from worker.dev.rabbitmq import RabbitMQ
@@ -52,3 +52,11 @@ async def test_a_cluster_survives_the_death_of_its_leaders(
     """One node of three may die at any time: publishing goes on within 3 s, sending within 5 s, and nothing is lost."""
     async with scene(tmp_path, amqp_url=",".join(cluster.urls), database_url=database_url) as stage:
         assert tell(await kill_leaders(stage, cluster, rest_seconds=5)).broken() == []
+
+
+async def test_a_cluster_is_served_by_the_others_while_its_leader_hangs(
+    tmp_path: Path, database_url: str, cluster: Cluster, tell: Tell
+) -> None:
+    """One node of three that hangs, and says nothing of it, is left within 20 s, and nothing is lost or sent twice."""
+    async with scene(tmp_path, amqp_url=",".join(cluster.urls), database_url=database_url) as stage:
+        assert tell(await freeze_leader(stage, cluster, seconds=45)).broken() == []

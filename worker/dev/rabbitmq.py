@@ -25,6 +25,8 @@ _USER = "kabar"
 _EMULATOR = "+P 262144 +t 1048576 +stbt u +sbwt none +sbwtdcpu none +sbwtdio none"
 
 _HANDSHAKES = 20
+_TICK_SECONDS = 10
+"""As in deploy/rabbitmq/rabbitmq.conf: nodes wait four times as long for one that hangs, by default a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +254,8 @@ class RabbitMQ:
             f"cluster_formation.classic_config.nodes.{number} = {name}@localhost\n"
             for number, name in enumerate(self.peers, 1)
         )
-        return f"cluster_formation.peer_discovery_backend = classic_config\n{nodes}" if nodes else ""
+        backend = "cluster_formation.peer_discovery_backend = classic_config\n"
+        return f"{backend}{nodes}net_ticktime = {_TICK_SECONDS}\n" if nodes else ""
 
     def _environment(self) -> dict[str, str]:
         base = self.base_dir

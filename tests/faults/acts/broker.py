@@ -113,12 +113,36 @@ async def kill_leaders(stage: Scene, cluster: Cluster, *, rest_seconds: float) -
     )
 
 
-def _gap_after(killed: float, events: Iterable[float]) -> float:
-    """Answer the longest time without an event, of those that ended soon after a kill."""
+async def freeze_leader(stage: Scene, cluster: Cluster, *, seconds: float) -> Round:
+    """Let the node that leads the intake queue hang for so long: its connections stay open and say nothing."""
+    async with stage.load(per_second=_PER_SECOND) as numbers:
+        await stage.until_accepted(_WARM, since=monotonic())
+        leader = await cluster.leader_of(_INTAKE)
+        leader.freeze()
+        frozen = monotonic()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            leader.thaw()
+        thawed = monotonic()
+        await stage.until_accepted(_WARM, since=thawed)
+    recovered = await stage.quiet(within=_REST_SECONDS)
+    sent = [one.at for one in stage.fakes.entries() if one.accepted]
+    publish_gap = _gap_after(frozen, stage.producer.confirms, within=seconds)
+    consume_gap = _gap_after(frozen, sent, within=seconds)
+    return Round(
+        f"leader of three frozen for {seconds:.0f} s"
+        f" (gaps: publishing {publish_gap:.1f} s, sending {consume_gap:.1f} s)",
+        await stage.tally(numbers),
+        recovered,
+        amiss=(*_late("publishing again", publish_gap, most=20.0), *_late("sending again", consume_gap, most=20.0)),
+    )
+
+
+def _gap_after(fault: float, events: Iterable[float], *, within: float = _GAP_WITHIN_SECONDS) -> float:
+    """Answer the longest time without an event, of those that ended soon after a fault."""
     gaps = (
-        later - max(earlier, killed)
-        for earlier, later in pairwise(sorted(events))
-        if killed < later < killed + _GAP_WITHIN_SECONDS
+        later - max(earlier, fault) for earlier, later in pairwise(sorted(events)) if fault < later < fault + within
     )
     return max(gaps, default=float("inf"))
 
