@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.acts.providers import SILENT, TROUBLES, fall_silent_alone, go_away, misbehave
+from tests.faults.acts.providers import SILENT, TROUBLES, fall_silent_alone, go_away, misbehave, outlast_consumers
 from tests.faults.rounds import Round
 from tests.faults.scene import scene
+from worker.dev.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.faults
 Tell = Callable[[Round], Round]
@@ -51,5 +52,15 @@ async def test_an_outage_of_a_provider_makes_no_dead_letters(
     limited = scene(tmp_path, amqp_url=rabbitmq_url, database_url=database_url, slack_per_second=100)
     async with limited as stage:
         played = tell(await go_away(stage, waiting=3000))
+
+        assert played.broken() == []
+
+
+async def test_an_outage_may_last_longer_than_a_broker_waits_for_its_consumers(
+    tmp_path: Path, database_url: str, node: RabbitMQ, tell: Tell
+) -> None:
+    """Taken back from the couriers more often than the delivery limit allows, every job is done in the end, once."""
+    async with scene(tmp_path, amqp_url=node.url, database_url=database_url, workers=0) as stage:
+        played = tell(await outlast_consumers(stage, node, waiting=500))
 
         assert played.broken() == []

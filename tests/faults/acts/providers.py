@@ -15,6 +15,8 @@ from tests.faults.fakes import ACCEPT, CHANNELS, Treatment
 from tests.faults.producer import event_id
 from tests.faults.rounds import Round
 from tests.faults.scene import Scene
+from tests.processes import WorkerProcess
+from worker.dev.rabbitmq import RabbitMQ
 
 _MESSAGES = 3
 """Fewer in a row than would tell of trouble with the account as a whole."""
@@ -28,6 +30,14 @@ _FASTER = 1.2
 _RATE_SECONDS = 5
 LIMITED = "provider limits"
 SILENT = "provider silent"
+_FEW_PER_SECOND = 10
+_OUTLASTED_WITHIN_SECONDS = 240
+_DELIVERY_LIMIT = 20
+# The broker looks only once a minute at how long a message is held, unless told otherwise.
+_IMPATIENT = """
+application:set_env(rabbit, consumer_timeout, 3000), application:set_env(rabbit, channel_tick_interval, 1000),
+application:set_env(rabbit, quorum_tick_interval, 1000).
+"""
 _FIRST_TRIES = """
 SELECT DISTINCT ON (d.id) d.channel, d.state, d.attempt, a.outcome, a.reason, s.suppressed_reason IS NOT NULL AS is_off
 FROM deliveries d JOIN events e ON e.key = d.event_key
@@ -199,6 +209,38 @@ async def go_away(stage: Scene, *, waiting: int, seconds: float = 10.0) -> Round
     if books.attempts > 1:
         amiss.append(f"the outage cost a delivery {books.attempts - 1} attempts")
     return Round("provider away", books, recovered, amiss=tuple(amiss))
+
+
+async def outlast_consumers(stage: Scene, node: RabbitMQ, *, waiting: int) -> Round:
+    """Let Slack be out of service until the broker has taken the same jobs back from couriers more than 20 times.
+
+    RabbitMQ does so to whoever holds a message for half an hour without a word, here for three seconds: until 4.2 it
+    closes the channel, since then it cancels the consumer. At the 21st time it gives a job up. The scene must have no
+    worker yet; the other channels deliver meanwhile.
+    """
+    await node.ctl("eval", _IMPATIENT)
+    started = await stage.start(2)
+    await stage.fakes.treat("slack", Treatment("answer", 503, "service_unavailable"))
+    numbers = [*await stage.publish(waiting)]
+    async with stage.load(per_second=_FEW_PER_SECOND) as more, asyncio.timeout(_OUTLASTED_WITHIN_SECONDS):
+        while min(_times_taken_back(one) for one in started) <= _DELIVERY_LIMIT:
+            await asyncio.sleep(1)
+    numbers += more
+    await stage.until_accepted(2 * len(numbers))
+    await stage.fakes.treat("slack", ACCEPT)
+    recovered = await stage.quiet(within=_REST_SECONDS)
+    books = await stage.tally(numbers)
+    amiss = []
+    if books.dead or books.unsure or books.attempts > 1:
+        amiss.append(f"{books.dead} dead, {books.unsure} unsure, {books.attempts} attempts at one of them")
+    if letters := await stage.ask("SELECT kind, reason FROM dead_letters"):
+        amiss.append(f"{len(letters)} dead letters: {letters[0]}")
+    taken_back = sum(map(_times_taken_back, started))
+    return Round(f"provider away, {taken_back} times taken back", books, recovered, amiss=tuple(amiss))
+
+
+def _times_taken_back(one: WorkerProcess) -> int:
+    return sum(line["event"] == "broker.lost" for line in one.lines)
 
 
 def _too_fast(stage: Scene, since: float) -> list[str]:
