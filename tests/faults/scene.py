@@ -29,6 +29,7 @@ from tests.processes import NOTHING_MORE, WorkerProcess, worker
 from tests.proxy import Proxy, proxy
 from worker.dev.postgres import Postgres
 from worker.dev.rabbitmq import RabbitMQ
+from worker.dev.rabbitmq_cluster import Cluster
 from worker.ledger.migrate import migrate
 from worker.settings import Settings
 
@@ -64,6 +65,7 @@ class Scene:
     wires: Mapping[str, Proxy]
     rabbitmq: RabbitMQ | None
     postgres: Postgres | None
+    cluster: Cluster | None = None
     workers: list[WorkerProcess] = field(default_factory=list)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _ledger: asyncpg.Connection[asyncpg.Record] | None = None

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.faults.acts.database import cut_sessions, fill_disk, freeze_database, make_read_only, restart_at_once
+from tests.faults.acts.database import (
+    cut_sessions,
+    fill_disk,
+    freeze_database,
+    make_read_only,
+    restart_at_once,
+    small_disk,
+)
 from tests.faults.rounds import Round
 from tests.faults.scene import Scene, scene
 from worker.dev.postgres import Postgres
+from worker.errors import ServiceUnavailable
 from worker.ledger.migrate import migrate
 
 pytestmark = pytest.mark.faults
 Tell = Callable[[Round], Round]
-_DISK_MIB = 160
 
 
 @asynccontextmanager
@@ -57,17 +62,11 @@ async def test_a_read_only_database_is_waited_for_and_told_of(tmp_path: Path, ra
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk so small that it can be filled."""
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("no small disk: only root may mount one")
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MIB}m", "kabar-test", mount], check=False, capture_output=True
-    )
-    if made.returncode != 0:
-        pytest.skip(f"no small disk: {made.stderr.decode().strip()}")
-    yield mount
-    subprocess.run(["umount", "--lazy", mount], check=True)
+    try:
+        with small_disk(tmp_path / "disk") as mount:
+            yield mount
+    except ServiceUnavailable as error:
+        pytest.skip(str(error))
 
 
 async def test_a_full_disk_is_waited_for_and_told_of(tmp_path: Path, rabbitmq_url: str, disk: Path, tell: Tell) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -16,11 +18,13 @@ from tests.faults.producer import SOURCE
 from tests.faults.rounds import Round
 from tests.faults.scene import Scene
 from worker.dev.postgres import Postgres
+from worker.errors import ServiceUnavailable
 
 _PER_SECOND = 50
 _WARM = 60
 _REST_SECONDS = 90
 _BACK_WITHIN_SECONDS = 5.0
+_DISK_MIB = 160
 _LEAVE_BYTES = 256 * 1024
 _ATTEMPTS = """
 SELECT e.id::int AS number, d.channel, d.attempt FROM deliveries d JOIN events e ON e.key = d.event_key
@@ -102,6 +106,22 @@ async def fill_disk(stage: Scene, server: Postgres, disk: Path, *, seconds: floa
         again = await _until_sending(stage)
     what = "and the server gave up" if gave_up else "and the server stood"
     return await _round(f"disk full for {seconds:.0f} s, {what}", stage, numbers, again, more=silent)
+
+
+@contextmanager
+def small_disk(mount: Path) -> Iterator[Path]:
+    """Mount a disk so small that it can be filled until the block ends; `ServiceUnavailable` where one cannot."""
+    mount.mkdir()
+    if os.geteuid() != 0:
+        raise ServiceUnavailable("There is no small disk: only root may mount one.")
+    options = ["-t", "tmpfs", "-o", f"size={_DISK_MIB}m"]
+    made = subprocess.run(["mount", *options, "kabar-test", mount], check=False, capture_output=True)
+    if made.returncode != 0:
+        raise ServiceUnavailable(f"There is no small disk: {made.stderr.decode().strip()}")
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", "--lazy", mount], check=True)
 
 
 def _fill(ballast: Path) -> None:

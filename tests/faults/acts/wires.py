@@ -41,6 +41,10 @@ async def trouble_wire(stage: Scene, name: str, trouble: str) -> Round:
     return Round(f"{name}: {trouble}", await stage.tally(numbers), recovered, doubles=resends)
 
 
+WORST = ("half open", "cut after 20 kB")
+"""Of `TROUBLES`, those that leave it open what has arrived."""
+
+
 async def _slow(wire: Proxy) -> None:
     wire.latency_seconds = _LATENCY_SECONDS
     await asyncio.sleep(_PLAYED_SECONDS)
