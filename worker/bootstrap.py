@@ -36,6 +36,8 @@ Role = Literal["intake", "courier", "timer"]
 ROLES: tuple[Role, ...] = ("intake", "courier", "timer")
 DRAIN_SECONDS = 21.0
 """How long a drain waits for the work, counted from the signal; the rest of 25 s is for saying goodbye."""
+PATIENCE_SECONDS = 60.0
+"""How long the database may be away before what was taken from the broker is given back."""
 _log = structlog.get_logger("process")
 
 
@@ -133,6 +135,9 @@ class Process:
             async with asyncio.TaskGroup() as group:
                 links = [group.create_task(link.run()) for link in (self._publisher.link, self._consumer.link)]
                 voices = [group.create_task(one.run()) for one in (self._announcer, self._settler, self._accounts)]
+                links.append(
+                    group.create_task(self._consumer.rest_while(lambda: self.ledger.away_seconds > PATIENCE_SECONDS))
+                )
                 work = [group.create_task(role.run()) for role in self._working_roles()]
                 ready = group.create_task(self._say_ready())
                 await stop.wait()

@@ -8,17 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.acts.broker import make_impatient
 from tests.faults.acts.database import (
     cut_sessions,
     fill_disk,
     freeze_database,
     make_read_only,
+    outlast_consumers,
     restart_at_once,
     small_disk,
 )
 from tests.faults.rounds import Round
 from tests.faults.scene import Scene, scene
 from worker.dev.postgres import Postgres
+from worker.dev.rabbitmq import RabbitMQ
 from worker.errors import ServiceUnavailable
 from worker.ledger.migrate import migrate
 
@@ -27,10 +30,12 @@ Tell = Callable[[Round], Round]
 
 
 @asynccontextmanager
-async def a_scene(folder: Path, amqp_url: str, data_dir: Path) -> AsyncIterator[tuple[Scene, Postgres]]:
+async def a_scene(
+    folder: Path, amqp_url: str, data_dir: Path, workers: int = 2
+) -> AsyncIterator[tuple[Scene, Postgres]]:
     async with Postgres.start(data_dir) as server:
         await migrate(server.url)
-        async with scene(folder, amqp_url=amqp_url, database_url=server.url) as stage:
+        async with scene(folder, amqp_url=amqp_url, database_url=server.url, workers=workers) as stage:
             yield stage, server
 
 
@@ -51,6 +56,15 @@ async def test_a_frozen_database_is_waited_for(tmp_path: Path, rabbitmq_url: str
     """Ten seconds without an answer: nothing is sent without a lease, and it goes on within 5 s of the thaw."""
     async with a_scene(tmp_path, rabbitmq_url, tmp_path / "postgres") as (stage, server):
         assert tell(await freeze_database(stage, server, seconds=10)).broken() == []
+
+
+async def test_an_outage_may_last_longer_than_a_broker_waits_for_its_consumers(
+    tmp_path: Path, node: RabbitMQ, tell: Tell
+) -> None:
+    """However long the database is away, no event that waited for it becomes a dead letter."""
+    await make_impatient(node)
+    async with a_scene(tmp_path, node.url, tmp_path / "postgres", workers=0) as (stage, server):
+        assert tell(await outlast_consumers(stage, server, seconds=120)).broken() == []
 
 
 async def test_a_read_only_database_is_waited_for_and_told_of(tmp_path: Path, rabbitmq_url: str, tell: Tell) -> None:

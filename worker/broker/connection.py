@@ -79,6 +79,8 @@ class Link:
         self._set_up = set_up
         self._connection: AbstractConnection | None = None
         self._given_up = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._wanted.set()
         self.up = asyncio.Event()
         """Set once the first connection has been set up."""
         self.outage: str = f"not yet connected to the broker ({purpose})"
@@ -90,6 +92,7 @@ class Link:
         """Connect, and again whenever the connection is lost, with a jittered pause. Ends by cancellation."""
         failures = 0
         for url in itertools.cycle(self._urls):
+            await self._wanted.wait()
             try:
                 with told_apart():
                     await self._hold(url)
@@ -110,6 +113,15 @@ class Link:
     def give_up(self, _: object = None) -> None:
         """Drop the connection, so that everything on it is set up anew. Fits as a callback of anything."""
         self._given_up.set()
+
+    def pause(self) -> None:
+        """Do without a connection until `resume`. Safe to call twice."""
+        self._wanted.clear()
+        self.give_up()
+
+    def resume(self) -> None:
+        """Connect again. Safe to call twice."""
+        self._wanted.set()
 
     async def aclose(self) -> None:
         """Close the connection. Call it after `run` was cancelled. Safe to call twice."""
@@ -147,6 +159,8 @@ class Link:
                 await self._look(connection)
         finally:
             given_up.cancel()
+        if not self._wanted.is_set():
+            return
         lost = connection.closing
         self._note(lost.exception() if lost.done() and not lost.cancelled() else None)
 

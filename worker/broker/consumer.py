@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Never
 
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 
@@ -17,6 +18,7 @@ from worker.broker.connection import BROKER_ERRORS, Link, told_apart
 from worker.core.message import NO_MESSAGE_ID, RawMessage
 
 _CANCEL_SECONDS = 3.0
+_LOOK_SECONDS = 0.5
 ORIGINAL_KEY = "x-kabar-routing-key"
 """Carries the routing key of a message that was moved to another queue."""
 
@@ -81,6 +83,18 @@ class Consumer:
         self._on_connection = on_connection
         self._consumers: list[tuple[AbstractChannel, str]] = []
         self.link = Link(urls, "consume", self._set_up)
+
+    async def rest_while(self, is_idle: Callable[[], bool]) -> Never:
+        """Give back what was taken, and consume nothing, as long as nothing can be done with it.
+
+        RabbitMQ takes back what is held for half an hour, and at the 21st time gives it up: so it is given back once.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if is_idle():
+                self.link.pause()
+            else:
+                self.link.resume()
 
     async def stop(self) -> None:
         """Consume nothing more. What is being worked on can still be settled."""

@@ -62,12 +62,18 @@ class Ledger:
         self._idle: list[Connection] = []
         self._is_open = False
         self._troubles: dict[object, str] = {}  # of each piece of work that waits, why it does
+        self._done_at = time.monotonic()
         self._clock: tuple[datetime, float] | None = None
 
     @property
     def outage(self) -> str:
         """Why the database cannot be used right now; '' while it can. What cannot be written counts, whoever reads."""
         return f"the database is away ({', '.join(sorted(set(self._troubles.values())))})" if self._troubles else ""
+
+    @property
+    def away_seconds(self) -> float:
+        """For how long no work at all has been done while some waits for the database; 0 while none does."""
+        return time.monotonic() - self._done_at if self._troubles else 0.0
 
     async def open(self) -> None:
         """Allow statements. Connects on first use, so a database that is away does not stop a process from starting."""
@@ -142,7 +148,7 @@ class Ledger:
         try:
             while True:
                 try:
-                    return await work()
+                    done = await work()
                 except Exception as error:
                     if not is_outage(error):
                         raise
@@ -150,6 +156,9 @@ class Ledger:
                     if not _is_collision(error):
                         self._note_trouble(us, error)
                     await asyncio.sleep(min(2.0, 0.05 * 2**failures) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                else:
+                    self._done_at = time.monotonic()
+                    return done
         finally:
             if self._troubles.pop(us, None) and not self._troubles:
                 _log.warning("database.back")

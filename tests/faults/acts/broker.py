@@ -21,6 +21,11 @@ _GAP_WITHIN_SECONDS = 30
 _INTAKE = "kabar.intake.normal"
 _BACKLOG = 600
 _SLOW_SECONDS = 3.0
+# The broker looks only once a minute at how long a message is held, unless told otherwise.
+_IMPATIENT = """
+application:set_env(rabbit, consumer_timeout, 3000), application:set_env(rabbit, channel_tick_interval, 1000),
+application:set_env(rabbit, quorum_tick_interval, 1000).
+"""
 
 
 async def stop_broker(stage: Scene, node: RabbitMQ, *, seconds: float) -> Round:
@@ -79,6 +84,11 @@ async def exhaust_memory(stage: Scene, node: RabbitMQ, *, seconds: float) -> Rou
         amiss.append(f"{unacknowledged} jobs stayed unacknowledged during the alarm")
     fault = f"memory alarm for {seconds:.0f} s ({flowed} sent meanwhile, again {again:.1f} s after it)"
     return Round(fault, await stage.tally([*backlog, *numbers]), recovered, amiss=tuple(amiss))
+
+
+async def make_impatient(node: RabbitMQ) -> None:
+    """Let the node wait three seconds, not half an hour, for whoever holds a message and connects from now on."""
+    await node.ctl("eval", _IMPATIENT)
 
 
 async def _unacknowledged(node: RabbitMQ) -> int:

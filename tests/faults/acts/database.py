@@ -25,6 +25,7 @@ _WARM = 60
 _REST_SECONDS = 90
 _BACK_WITHIN_SECONDS = 5.0
 _DISK_MIB = 160
+_MEANWHILE = 300
 _LEAVE_BYTES = 256 * 1024
 _ATTEMPTS = """
 SELECT e.id::int AS number, d.channel, d.attempt FROM deliveries d JOIN events e ON e.key = d.event_key
@@ -73,6 +74,25 @@ async def freeze_database(stage: Scene, server: Postgres, *, seconds: float) -> 
             server.thaw()
         again = await _until_sending(stage)
     return await _round(f"database frozen for {seconds:.0f} s", stage, numbers, again)
+
+
+async def outlast_consumers(stage: Scene, server: Postgres, *, seconds: float) -> Round:
+    """Let the server be away for longer than the broker waits for whoever holds a message, more than 20 times over.
+
+    At the 21st time it gives the message up. The scene's broker must be impatient, and it must have no worker yet.
+    """
+    await stage.start(2)
+    async with stage.load(per_second=_PER_SECOND) as numbers:
+        await stage.until_accepted(_WARM, since=monotonic())
+    await server.stop(at_once=True)
+    numbers += await stage.publish(_MEANWHILE)
+    await asyncio.sleep(seconds)
+    silent = await told(stage, "database")
+    await server.resume()
+    again = await _until_sending(stage)
+    letters = [str(row) for row in await stage.ask("SELECT kind, reason FROM dead_letters LIMIT 1")]
+    what = f"database away for {seconds:.0f} s, broker impatient"
+    return await _round(what, stage, numbers, again, more=(*silent, *letters))
 
 
 async def make_read_only(stage: Scene, server: Postgres, *, seconds: float) -> Round:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from tests.faults.acts.broker import make_impatient
 from tests.faults.books import p99_ms
 from tests.faults.fakes import ACCEPT, CHANNELS, Treatment
 from tests.faults.producer import event_id
@@ -33,11 +34,6 @@ SILENT = "provider silent"
 _FEW_PER_SECOND = 10
 _OUTLASTED_WITHIN_SECONDS = 240
 _DELIVERY_LIMIT = 20
-# The broker looks only once a minute at how long a message is held, unless told otherwise.
-_IMPATIENT = """
-application:set_env(rabbit, consumer_timeout, 3000), application:set_env(rabbit, channel_tick_interval, 1000),
-application:set_env(rabbit, quorum_tick_interval, 1000).
-"""
 _FIRST_TRIES = """
 SELECT DISTINCT ON (d.id) d.channel, d.state, d.attempt, a.outcome, a.reason, s.suppressed_reason IS NOT NULL AS is_off
 FROM deliveries d JOIN events e ON e.key = d.event_key
@@ -218,7 +214,7 @@ async def outlast_consumers(stage: Scene, node: RabbitMQ, *, waiting: int) -> Ro
     closes the channel, since then it cancels the consumer. At the 21st time it gives a job up. The scene must have no
     worker yet; the other channels deliver meanwhile.
     """
-    await node.ctl("eval", _IMPATIENT)
+    await make_impatient(node)
     started = await stage.start(2)
     await stage.fakes.treat("slack", Treatment("answer", 503, "service_unavailable"))
     numbers = [*await stage.publish(waiting)]
