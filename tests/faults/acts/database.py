@@ -81,7 +81,7 @@ async def outlast_consumers(stage: Scene, server: Postgres, *, seconds: float) -
 
     At the 21st time it gives the message up. The scene's broker must be impatient, and it must have no worker yet.
     """
-    await stage.start(2)
+    await stage.start(1)  # two would give each other what they give up, at twice the pace
     async with stage.load(per_second=_PER_SECOND) as numbers:
         await stage.until_accepted(_WARM, since=monotonic())
     await server.stop(at_once=True)
