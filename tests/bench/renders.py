@@ -8,6 +8,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from itertools import islice
 from pathlib import Path
 from time import process_time
@@ -23,7 +25,7 @@ from tests.bench.people import person_id
 from tests.bench.producer import body
 from tests.bench.results import Renders
 from worker.channels.base import Channel
-from worker.channels.email import EmailChannel
+from worker.channels.email import EmailChannel, Mail
 from worker.channels.slack import SlackChannel
 from worker.channels.telegram import TelegramChannel
 from worker.core.editions import Editions
@@ -37,6 +39,7 @@ _PEOPLE = 10_000
 _DELIVERIES = 1_000
 _ROUNDS = 7
 _LOADS = 3
+_YARDSTICKS = 50
 _AT = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
 
 
@@ -46,6 +49,7 @@ def measure() -> Renders:
         email_us=_of(EmailChannel("smtp://127.0.0.1:25", "Kabar <kabar@bench.test>"), "{person}@bench.test"),
         slack_us=_of(SlackChannel(), "https://hooks.slack.com/services/T0BENCH/B0BENCH/{person}"),
         telegram_us=_of(TelegramChannel("1:bench"), "4711"),
+        yardstick_us=_yardstick(),
         texts_load_ms=min(_cpu_of(lambda: load_texts(BUILT_IN)) for _ in range(_LOADS)) * 1e3,
     )
 
@@ -67,6 +71,30 @@ def _of(channel: Channel[Any], address: str) -> float:
             render(leased, catalogue, editions, channel)
 
     return min(_cpu_of(lambda: every(deliveries)) for deliveries in rounds) / _DELIVERIES * 1e6  # noqa: B023
+
+
+def _yardstick() -> float:
+    """Microseconds in which the standard library prints one such mail."""
+    channel = EmailChannel("smtp://127.0.0.1:25", "Kabar <kabar@bench.test>")
+    leased = _leased(0, channel.name, "{person}@bench.test")
+    mail = render(leased, Catalogue([BenchPaid]), Editions.of_files(read_sources(_TEXTS)), channel).message
+    assert isinstance(mail, Mail)
+    printed = message_from_bytes(mail.data, policy=policy.SMTP)
+    text, html = (part.get_content() for part in printed.iter_parts())
+
+    def once() -> None:
+        message = EmailMessage(policy=policy.SMTP)
+        for name in ("From", "To", "Subject", "Date", "Message-ID"):
+            message[name] = printed[name]
+        message.set_content(text)
+        message.add_alternative(html, subtype="html")
+        message.as_bytes()
+
+    def many() -> None:
+        for _ in range(_YARDSTICKS):
+            once()
+
+    return min(_cpu_of(many) for _ in range(_ROUNDS)) / _YARDSTICKS * 1e6
 
 
 def _cpu_of(work: Callable[[], object]) -> float:

@@ -115,6 +115,7 @@ def _rendering(renders: Renders) -> Iterator[Figure]:
     yield Figure("render_email_us", "CPU µs to render one e-mail, HTML and text, layout included", renders.email_us, 60)
     yield Figure("render_slack_us", "one Slack message", renders.slack_us, 25)
     yield Figure("render_telegram_us", "one Telegram message", renders.telegram_us, 25)
+    yield Figure("render_yardstick_us", "EmailMessage to print that mail, its words given", renders.yardstick_us)
     yield Figure("texts_load_ms", "CPU ms to load all built-in texts", renders.texts_load_ms, 300)
 
 
