@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import aiormq
 import asyncpg
@@ -41,13 +42,15 @@ class World:
 
     @staticmethod
     @asynccontextmanager
-    async def start(folder: Path, **settings: str) -> AsyncIterator[World]:
+    async def start(
+        folder: Path, database: Mapping[str, str] = MappingProxyType({}), **settings: str
+    ) -> AsyncIterator[World]:
         """Start everything but the workers, on new data under `folder`, until the block ends.
 
-        `settings` are variables of the workers, over the usual ones.
+        `settings` are variables of the workers, over the usual ones, and `database` settings of PostgreSQL.
         """
         async with (
-            Postgres.start(folder / "postgres", durable=True) as postgres,
+            Postgres.start(folder / "postgres", durable=True, settings=database) as postgres,
             RabbitMQ.start(folder / "rabbitmq", schedulers=_BROKER_CORES) as rabbitmq,
             Sinks.start(folder) as sinks,
         ):

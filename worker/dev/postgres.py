@@ -12,10 +12,11 @@ import secrets
 import shutil
 import signal
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncpg
 
@@ -51,23 +52,27 @@ class Postgres:
     durable: bool
     _binaries: Path
     _prefix: list[str | Path]
+    _settings: Mapping[str, str]
     url: str = ""
     _server: Process | None = None
 
     @staticmethod
     @asynccontextmanager
-    async def start(data_dir: Path, *, durable: bool = True) -> AsyncIterator[Postgres]:
+    async def start(
+        data_dir: Path, *, durable: bool = True, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> AsyncIterator[Postgres]:
         """Run a server on `data_dir` until the block ends; the data stay and are there at the next start.
 
-        `durable=False` never waits for the disk: for tests only. A server that a killed run left on the same data
-        is stopped first. `ServiceUnavailable` where there are no server programs, or another run uses the data.
+        `settings` are its own, over the usual ones. `durable=False` never waits for the disk: for tests only. A server
+        that a killed run left on the same data is stopped first. `ServiceUnavailable` where there are no server
+        programs, or another run uses the data.
         """
         binaries = find_binaries()
         with _owned(data_dir):
             prefix = await asyncio.to_thread(command_prefix, data_dir)
             await _stop_leftover(data_dir / "data")
             await _initialise(prefix, binaries, data_dir, durable=durable)
-            server = Postgres(data_dir, process.free_port(), durable, binaries, prefix)
+            server = Postgres(data_dir, process.free_port(), durable, binaries, prefix, settings)
             try:
                 await server.resume()
                 yield server
@@ -124,7 +129,7 @@ class Postgres:
             shutil.rmtree(data_dir)
 
     async def _spawn(self) -> Process:
-        settings = {**_SETTINGS, "port": str(self.port), **({} if self.durable else _FORGETFUL)}
+        settings = {**_SETTINGS, "port": str(self.port), **({} if self.durable else _FORGETFUL), **self._settings}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command: list[str | Path] = [*self._prefix, self._binaries / "postgres", "-D", self.data_dir / "data", *options]
         return await process.spawn(command, log=self.data_dir / "postgres.log")
