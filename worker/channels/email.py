@@ -213,7 +213,7 @@ def read_address(address: str) -> str | Refused:
 
     Domains that only exist inside a network are fine. Quoted local parts and IP addresses are not.
     """
-    if _USUAL.fullmatch(address) and not _ACE.search(address):
+    if _USUAL.fullmatch(address) and not ("--" in address and _ACE.search(address)):
         return address
     try:
         read = validate_email(address, check_deliverability=False, globally_deliverable=False)

@@ -28,14 +28,14 @@ def one_line(text: str) -> str:
 
     Emoji joiners and marks of writing direction stay: they are part of names.
     """
-    if text.isprintable():
+    if text.isprintable() or text.replace(NO_BREAK, "").isprintable():
         return text
     return _CONTROL.sub(" ", text).strip()
 
 
 def clean(text: str) -> str:
     """Give the text without NUL, other controls and lone surrogates; lines and tabs stay."""
-    if text.replace("\n", "").isprintable():  # as nearly always, and in a fifth of the time
+    if text.replace("\n", "").replace(NO_BREAK, "").isprintable():  # as nearly always, and in a fifth of the time
         return text
     return _UNWANTED.sub("", text)
 

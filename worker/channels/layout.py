@@ -15,6 +15,7 @@ from worker.channels.colours import filled, readable
 from worker.channels.fitting import shorten
 
 _PREHEADER_LIMIT = 140
+_LOOKED_AT = 200  # of the body, whose gaps become single spaces
 _FILLED_UP_TO = 100
 _MOST_BLANKS = 50
 _BLANK = "&nbsp;&zwnj;"
@@ -72,7 +73,7 @@ def preheader(body: str) -> str:
 
     Blanks fill it up, so that the list does not go on with the logo and the heading.
     """
-    text = shorten(" ".join(body[: 2 * _PREHEADER_LIMIT].split()), _PREHEADER_LIMIT)
+    text = shorten(" ".join(body[:_LOOKED_AT].split()), _PREHEADER_LIMIT)
     return escape(text, quote=False) + _BLANK * min(_FILLED_UP_TO - len(text), _MOST_BLANKS)
 
 

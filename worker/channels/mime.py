@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64, b2a_qp
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from worker.channels.fitting import one_line
@@ -65,9 +66,7 @@ class Frame:
             preheader, html = preheader.replace("\0", ""), html.replace("\0", "")
         own = _ascii_html(f"{preheader}\0\n{html}")
         page = b"".join((self._head, own.replace(b"\0\r\n", self._middle, 1), self._tail))
-        if max(map(len, own.split(b"\n"))) <= _LONGEST_LINE:
-            return _HTML + page
-        return _HTML_BASE64 + _base64(page)
+        return _HTML_BASE64 + _base64(page) if _has_long_line(own) else _HTML + page
 
 
 class Press:
@@ -120,10 +119,12 @@ def unstructured(text: str, *, used: int) -> bytes:
 def rfc5322_date(at: datetime) -> str:
     """Give the moment as RFC 5322, 3.3 wants it, in UTC and in English whatever the locale."""
     at = at.astimezone(UTC)
-    return (
-        f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04} "
-        f"{at.hour:02}:{at.minute:02}:{at.second:02} +0000"
-    )
+    return f"{_rfc5322_day(at.date())} {at.isoformat()[11:19]} +0000"
+
+
+@lru_cache(maxsize=16)
+def _rfc5322_day(day: date) -> str:
+    return f"{_DAYS[day.weekday()]}, {day.day:02} {_MONTHS[day.month - 1]} {day.year:04}"
 
 
 def _unsubscribe(url: str) -> bytes:
@@ -170,6 +171,16 @@ def _ascii_html(html: str) -> bytes:
     if len(raw) != len(html):
         raw = _C1.sub(b"", raw)
     return raw.replace(_BOUNDARY, b"&#61;" + _BOUNDARY[1:]).replace(b"\n", b"\r\n")
+
+
+def _has_long_line(html: bytes) -> bool:
+    start = 0
+    while len(html) - start > _LONGEST_LINE:
+        end = html.rfind(b"\n", start, start + _LONGEST_LINE + 1)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
 
 
 def _part_head(kind: bytes, encoding: bytes) -> bytes:
