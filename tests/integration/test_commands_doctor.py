@@ -11,7 +11,7 @@ import orjson
 
 from tests.acceptance.world import TOKEN, a_world
 from tests.integration.command_line import Answer, environment_of, kabar
-from worker.core.editions import Place
+from worker.core.text_source import Place
 from worker.dev.broker import DevelopmentBroker
 from worker.ledger.connection import Ledger
 from worker.ledger.texts import publish

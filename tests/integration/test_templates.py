@@ -13,7 +13,7 @@ from schemas.events.billing import PaymentFailed
 from tests.acceptance.world import World, a_world, running
 from tests.integration.command_line import Answer, environment_of, kabar
 from worker.bootstrap import Process
-from worker.core.editions import Place
+from worker.core.text_source import Place
 from worker.deployment import build_editions
 from worker.errors import ServiceUnavailable
 from worker.ledger import texts

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from worker.core.content import Content, Markup
-from worker.core.editions import Editions, Place, Published, Wording
+from worker.core.editions import Editions, Published, Wording
 from worker.core.template import EventView, PersonView, TextKey
-from worker.core.text_source import Source
+from worker.core.text_source import Place, Source
 
 EN = Place("order.shipped", "user", "en", "")
 SLACK = EN._replace(channel="slack")

@@ -15,7 +15,7 @@ from worker.channels.base import Channel
 from worker.commands.screen import moment
 from worker.commands.session import open_ledger
 from worker.core.check import check_texts
-from worker.core.editions import place_of
+from worker.core.text_source import place_of
 from worker.deployment import build_catalogue, build_channels, build_editions, channel_rules
 from worker.errors import KabarError, ServiceUnavailable, SettingsInvalid, TemplateInvalid
 from worker.ledger.connection import Ledger

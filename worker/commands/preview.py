@@ -31,9 +31,10 @@ from worker.channels.slack import SlackMessage
 from worker.channels.telegram import TelegramMessage, payload
 from worker.commands.preview_short import SHORT_MEDIA, short_text
 from worker.commands.template_work import load, try_sources
-from worker.core.editions import Editions, Published, place_of
+from worker.core.editions import Editions, Published
 from worker.core.example import plausible_data
 from worker.core.outcome import Deferred, Refused, Sent, UnsurePolicy
+from worker.core.text_source import place_of
 from worker.deployment import build_catalogue, build_channels, build_editions
 from worker.errors import NotFound, ServiceUnavailable, SettingsInvalid
 from worker.ledger.deliveries import Leased

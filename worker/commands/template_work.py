@@ -12,11 +12,11 @@ from schemas.catalogue import Catalogue, EventInfo
 from worker.commands.screen import moment, screen, table
 from worker.commands.session import open_ledger, operator
 from worker.core.check import check_texts
-from worker.core.editions import Editions, Place, Published, place_of
+from worker.core.editions import Editions, Published
 from worker.core.example import longest_data, plausible_data
 from worker.core.locales import language
 from worker.core.template import DEFAULT_LOCALE
-from worker.core.text_source import Source
+from worker.core.text_source import Place, Source, place_of
 from worker.deployment import build_catalogue, build_editions
 from worker.errors import NotFound, TemplateInvalid
 from worker.ledger import texts

@@ -11,34 +11,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import NamedTuple
 
-from worker.core.locales import normal
 from worker.core.template import Texts
-from worker.core.text_source import Source
+from worker.core.text_source import Place, Source, place_of
 from worker.errors import TemplateInvalid
 
 Audience = tuple[str, str]
 """An event type and one of its audiences. Locales and channels stand in for one another only within these."""
-
-
-class Place(NamedTuple):
-    """Which text: as its file's path says it, the locale in its normal form. `channel` is mostly empty."""
-
-    event_type: str
-    audience: str
-    locale: str
-    channel: str
-
-    @property
-    def name(self) -> str:
-        """Its path in a folder of texts: `payment.failed/user/en.slack.txt`."""
-        return f"{self.event_type}/{self.audience}/{self.wording}.txt"
-
-    @property
-    def wording(self) -> str:
-        """Its locale, and the channel it is for where it is for one: `en`, `en.slack`."""
-        return f"{self.locale}.{self.channel}" if self.channel else self.locale
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +146,6 @@ class Editions:
 def _versions(held: Mapping[Place, tuple[Source, str]]) -> dict[tuple[str, str, str, str], str]:
     """The versions by their places, with the locale as its author wrote it."""
     return {place._replace(locale=source.locale): version for place, (source, version) in held.items()}
-
-
-def place_of(source: Source) -> Place:
-    """Which text this is a source of."""
-    return Place(source.event_type, source.audience, normal(source.locale), source.channel)
 
 
 def _in_force(editions: Sequence[int], edition: int | None) -> int:

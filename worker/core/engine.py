@@ -6,18 +6,40 @@ what they write is `formats`' business.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import minijinja
 from minijinja._lowlevel import State
 
-from worker.core import formats
+from worker.core import formats, moments
 
 ESCAPED = ".escaped"
 """Templates whose names end so have their values escaped as HTML."""
 NEED_PERSON = frozenset({"person", "date", "datetime", "days_until"})
 NEED_EVENT = frozenset({"event", "days_until", "minutes_until"})
 """The words of tags that look something up of the person or the event."""
+
+LookUp = Callable[[str], Any]
+"""Answers the person or the event, by the name that texts know it by."""
+Format = Callable[[object, object, LookUp, str], object]
+"""Writes a value, with what stands in parentheses behind its filter ("" for nothing), in a language. Total."""
+_NOTHING: Mapping[str, Any] = {}
+
+FORMATS: Mapping[str, Format] = {
+    "money": lambda amount, currency, _, language: formats.money(amount, currency, language),
+    "number": lambda value, _, __, language: formats.number(value, language),
+    "percent": lambda value, _, __, language: formats.percent(value, language),
+    "bytes": lambda value, _, __, language: formats.size(value, language),
+    "duration": lambda value, _, __, language: formats.duration(value, language),
+    "date": lambda value, _, look_up, language: moments.day(value, look_up("person")["zone"], language),
+    "datetime": lambda value, _, look_up, language: moments.moment(value, look_up("person")["zone"], language),
+    "days_until": lambda value, _, look_up, __: moments.days_until(
+        value, look_up("event")["time"], look_up("person")["zone"]
+    ),
+    "minutes_until": lambda value, _, look_up, __: moments.minutes_until(value, look_up("event")["time"]),
+}
+"""The filters that only write a value."""
 
 
 def engine(language: str, fuel: int) -> minijinja.Environment:
@@ -38,38 +60,25 @@ def engine(language: str, fuel: int) -> minijinja.Environment:
     return environment
 
 
-def _filters(language: str) -> dict[str, Callable[..., object]]:
-    """What writes in a language, and what looks up the person's zone or the event's time: at a use, and only then.
+def _filter(name: str, language: str) -> Callable[..., object]:
+    """A format as the engine calls it: it looks up the person's zone and the event's time at a use, and only then.
 
     An exception in here would leave the engine as it is, so surplus arguments are taken and not looked at.
     """
+    write = FORMATS[name]
 
     @minijinja.pass_state
-    def day(state: State, value: object, *_: object, **__: object) -> str:
-        return formats.day(value, state.lookup("person")["zone"], language)
+    def look_up(state: State, value: object, *_: object, **__: object) -> object:
+        return write(value, "", state.lookup, language)
 
-    @minijinja.pass_state
-    def moment(state: State, value: object, *_: object, **__: object) -> str:
-        return formats.moment(value, state.lookup("person")["zone"], language)
+    if name in NEED_PERSON or name in NEED_EVENT:
+        return look_up
+    return lambda value, argument="", *_, **__: write(value, argument, _NOTHING.__getitem__, language)
 
-    @minijinja.pass_state
-    def days_until(state: State, value: object, *_: object, **__: object) -> int | str:
-        return formats.days_until(value, state.lookup("event")["time"], state.lookup("person")["zone"])
 
-    @minijinja.pass_state
-    def minutes_until(state: State, value: object, *_: object, **__: object) -> int | str:
-        return formats.minutes_until(value, state.lookup("event")["time"])
-
+def _filters(language: str) -> dict[str, Callable[..., object]]:
     return {
-        "money": lambda amount, currency="", *_, **__: formats.money(amount, currency, language),
-        "number": lambda value, *_, **__: formats.number(value, language),
-        "percent": lambda value, *_, **__: formats.percent(value, language),
-        "bytes": lambda value, *_, **__: formats.size(value, language),
-        "duration": lambda value, *_, **__: formats.duration(value, language),
-        "date": day,
-        "datetime": moment,
-        "days_until": days_until,
-        "minutes_until": minutes_until,
+        **{name: _filter(name, language) for name in FORMATS},
         "plural": lambda count, one="", many=None, *_, **__: formats.plural(count, one, many),
         "default": lambda value, other="", *_, **__: other if value in ("", None) else value,
         "join": lambda values, separator="", *_, **__: formats.joined(values, separator),

@@ -26,12 +26,13 @@ import minijinja
 from pydantic import JsonValue
 
 from worker.core import limits
+from worker.core.compiled import Compiled, compile_text
 from worker.core.content import Content, Markup
-from worker.core.engine import ESCAPED, NEED_EVENT, NEED_PERSON, engine
+from worker.core.engine import engine
 from worker.core.formats import NO_BREAK
 from worker.core.locales import language, normal
 from worker.core.markup import FIELD_MARK, TAG, escape, finish, safe_url, unescape_quotes
-from worker.core.text_source import Source, parse
+from worker.core.text_source import Source, place_of
 from worker.core.values import clean
 from worker.errors import TemplateInvalid
 
@@ -72,24 +73,6 @@ class Unrenderable:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """One text, ready: its template's name in each markup, and the payload fields it needs.
-
-    `engines`: one for each of `limits.FUEL` where there is a loop, else one. `steps` as in `limits`. What no tag and
-    no filter asks about the person or the event is not told to the engine.
-    """
-
-    path: str
-    text: str
-    engines: tuple[minijinja.Environment, ...]
-    templates: dict[Markup, str]
-    fields: tuple[str, ...]
-    steps: int
-    needs_person: bool
-    needs_event: bool
-
-
 class Texts:
     """All texts, compiled. Nothing changes after construction; safe to share between threads.
 
@@ -98,11 +81,13 @@ class Texts:
     """
 
     def __init__(self, sources: Iterable[Source]) -> None:
-        chosen = {_place(source): source for source in sources}
+        chosen = {place_of(source): source for source in sources}
         self._locales = _locales(chosen.values())
         languages = {language(source.locale) for source in chosen.values()}
         engines = {name: tuple(engine(name, fuel) for fuel in limits.FUEL) for name in languages}
-        self._texts = {place: _compile(source, engines[language(source.locale)]) for place, source in chosen.items()}
+        self._texts: dict[tuple[str, str, str, str], Compiled] = {
+            place: compile_text(source, engines[language(source.locale)]) for place, source in chosen.items()
+        }
 
     def has(self, event_type: str, audience: str) -> bool:
         """Is there a text for this audience of this event type?"""
@@ -154,14 +139,22 @@ class Texts:
         compiled = self._find(key, channel)
         if compiled is None:
             return Unrenderable("text_missing", f"{key.event_type}/{key.audience}/{key.locale}")
-        context = _envelope(compiled, person, event)
+        context, weight = _envelope(compiled, person, event), len(person.name)
         for field in compiled.fields:
             if field not in values:
                 return Unrenderable("variable_unknown", f"{_line_of(compiled, field)}: {field}")
-            context[field] = clean(values[field])
-        environment = _engine_for(compiled, context, len(person.name))
+            value: object = values[field]
+            if isinstance(value, str) and value.isprintable():  # as nearly all are
+                weight += len(value)
+            else:
+                value = clean(value)
+                weight += limits.weight(value)
+            context[field] = value
+        environment = _engine_for(compiled, context, len(person.name), weight)
         if isinstance(environment, Unrenderable):
             return environment
+        for name, write in compiled.writers.items():
+            context[name] = write(context)
         contents: list[Content] = []
         try:
             for markup in markups:
@@ -174,14 +167,14 @@ class Texts:
             return _unrenderable(compiled, error)
         return tuple(contents)
 
-    def _find(self, key: TextKey, channel: str) -> _Compiled | None:
+    def _find(self, key: TextKey, channel: str) -> Compiled | None:
         locale = normal(key.locale)
         return self._texts.get((key.event_type, key.audience, locale, channel)) or self._texts.get(
             (key.event_type, key.audience, locale, "")
         )
 
 
-def _envelope(compiled: _Compiled, person: PersonView, event: EventView) -> dict[str, object]:
+def _envelope(compiled: Compiled, person: PersonView, event: EventView) -> dict[str, object]:
     context: dict[str, object] = {}
     if compiled.needs_person:
         context["person"] = {"name": clean(person.name), "locale": clean(person.locale), "zone": person.zone}
@@ -191,13 +184,9 @@ def _envelope(compiled: _Compiled, person: PersonView, event: EventView) -> dict
 
 
 def _engine_for(
-    compiled: _Compiled, context: Mapping[str, object], name_length: int
+    compiled: Compiled, context: Mapping[str, object], name_length: int, weight: int
 ) -> minijinja.Environment | Unrenderable:
     """The engine whose fuel suits these values, or why there is none."""
-    weight = name_length
-    for field in compiled.fields:
-        value = context[field]
-        weight += len(value) if isinstance(value, str) else limits.weight(value)
     if weight > limits.HEAVIEST_CONTEXT:
         detail = f"{compiled.path}: the values it uses weigh {weight}, but the limit is {limits.HEAVIEST_CONTEXT}"
         return Unrenderable("context_too_large", detail)
@@ -217,10 +206,10 @@ def _content(rendered: str, markup: Markup, event_type: str) -> Content:
     link, title, action, body = rendered.split(FIELD_MARK, 3)
     link = safe_url(link)
     return Content(
-        title=_one_line(title, markup) or escape(event_type, markup),
-        body=finish(body, markup),
-        link=link,
-        action=(_one_line(action, markup) or escape(link, markup)) if link else "",
+        _one_line(title, markup) or escape(event_type, markup),
+        finish(body, markup),
+        link,
+        (_one_line(action, markup) or escape(link, markup)) if link else "",
     )
 
 
@@ -229,7 +218,7 @@ def _one_line(text: str, markup: Markup) -> str:
     return unescape_quotes(line, markup)
 
 
-def _unrenderable(compiled: _Compiled, error: minijinja.TemplateError) -> Unrenderable:
+def _unrenderable(compiled: Compiled, error: minijinja.TemplateError) -> Unrenderable:
     """Say what failed in the text's own words: the engine's message could quote a value."""
     start, end = error.range or (0, 0)
     place = (error.template_source or "").encode()[start:end].decode(errors="replace")
@@ -243,40 +232,12 @@ def _unrenderable(compiled: _Compiled, error: minijinja.TemplateError) -> Unrend
             return Unrenderable("template_failed", f"{path}: {kind} at {place}")
 
 
-def _line_of(compiled: _Compiled, words: str) -> str:
+def _line_of(compiled: Compiled, words: str) -> str:
     """The text's path, and the first line whose tags have these words: what fails, fails where it first stands."""
     for number, line in enumerate(compiled.text.splitlines(), 1):
         if any(words in tag for tag in TAG.findall(line)):
             return f"{compiled.path}, line {number}"
     return compiled.path
-
-
-def _compile(source: Source, engines: tuple[minijinja.Environment, ...]) -> _Compiled:
-    parsed = parse(source)
-    if not limits.has_loop(source.text):
-        engines = engines[:1]
-    templates = {}
-    for markup in Markup:
-        name = "/".join([*_place(source), "plain" if markup is Markup.PLAIN else f"{markup}{ESCAPED}"])
-        written = parsed.engine_source(markup)
-        for each in engines:
-            each.add_template(name, written)
-        templates[markup] = name
-    words = limits.words_of_tags(source.text)
-    return _Compiled(
-        source.path,
-        source.text,
-        engines,
-        templates,
-        parsed.fields,
-        steps=len(words),
-        needs_person=not NEED_PERSON.isdisjoint(words),
-        needs_event=not NEED_EVENT.isdisjoint(words),
-    )
-
-
-def _place(source: Source) -> tuple[str, str, str, str]:
-    return source.event_type, source.audience, normal(source.locale), source.channel
 
 
 def _locales(sources: Iterable[Source]) -> dict[tuple[str, str], dict[str, str]]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import minijinja
 
 from worker.core import limits
 from worker.core.content import Markup
+from worker.core.locales import normal
 from worker.core.markup import (
     FIELD_MARK,
     TAG,
@@ -77,6 +79,30 @@ class Source:
     locale: str
     channel: str
     text: str
+
+
+class Place(NamedTuple):
+    """Which text: as its file's path says it, the locale in its normal form. `channel` is mostly empty."""
+
+    event_type: str
+    audience: str
+    locale: str
+    channel: str
+
+    @property
+    def name(self) -> str:
+        """Its path in a folder of texts: `payment.failed/user/en.slack.txt`."""
+        return f"{self.event_type}/{self.audience}/{self.wording}.txt"
+
+    @property
+    def wording(self) -> str:
+        """Its locale, and the channel it is for where it is for one: `en`, `en.slack`."""
+        return f"{self.locale}.{self.channel}" if self.channel else self.locale
+
+
+def place_of(source: Source) -> Place:
+    """Which text this is a source of."""
+    return Place(source.event_type, source.audience, normal(source.locale), source.channel)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from worker.core.editions import Place, Published
+from worker.core.editions import Published
+from worker.core.text_source import Place
 from worker.ledger.connection import Connection, Ledger, Record, statement
 
 _PUBLISHERS = 0x7465787473  # "texts": the advisory lock of whoever publishes

@@ -19,6 +19,7 @@ from worker.ledger.deliveries import Leased
 
 _LATER = timedelta(minutes=1)
 _SOON = timedelta(seconds=1)
+_BESIDE = ("icon", "image", "actor_name", "actor_avatar")
 
 
 class Rendered(NamedTuple):
@@ -95,5 +96,6 @@ def _target(leased: Leased, info: EventInfo, locale: str, values: Mapping[str, o
 
 def _trimmings(values: Mapping[str, object]) -> Trimmings:
     """Take what may be shown beside the words: by these names every event type that has it calls it."""
-    found = [values.get(name) for name in ("icon", "image", "actor_name", "actor_avatar")]
-    return Trimmings(*(str(value or "") for value in found)) if any(found) else PLAIN
+    if values.keys().isdisjoint(_BESIDE):
+        return PLAIN
+    return Trimmings(*(str(values.get(name) or "") for name in _BESIDE))
