@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.bench.books import Tally
@@ -121,11 +121,23 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Hanging:
-    """The p99 of mails in milliseconds, with Slack well and with Slack hanging."""
+class Phase:
+    """The latencies of mails within it, sorted milliseconds, and what became of its events on every channel."""
 
-    well: float
-    hung: float
+    mails_ms: Sequence[float]
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    """As many phases with Slack well as with Slack hanging, each with its neighbour in time at the same place.
+
+    `given_up`: sends to Slack that hung for as long as a send is waited for.
+    """
+
+    well: Sequence[Phase]
+    hung: Sequence[Phase]
+    given_up: int
 
 
 @dataclass(frozen=True, slots=True)

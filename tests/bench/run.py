@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     hardships = parser.add_argument_group("instead of all that, with something in the way")
     hardships.add_argument("--behind", type=_count, metavar="N", help="urgent events while N deliveries wait in bulk")
     hardships.add_argument("--history", type=_count, metavar="N", help="throughput with N finished deliveries")
-    hardships.add_argument("--hanging", action="store_true", help="the mails' latency while Slack hangs")
+    hardships.add_argument(
+        "--hanging", action="store_true", help="the mails' latency while Slack hangs, and while not, by turns"
+    )
     hardships.add_argument(
         "--outage", type=float, metavar="MINUTES", help="drain 20,000 messages after Slack was out of order for so long"
     )
@@ -118,7 +120,7 @@ async def _measure_hardships(options: argparse.Namespace, told: Console) -> Hard
         with _folder() as folder:
             hardships.measured.append(await endurance.long_history(folder, options.history))
     if options.hanging:
-        told.print("with Slack hanging …")
+        told.print("with Slack hanging and well by turns, 7 minutes …")
         with _folder() as folder:
             hardships.measured.append(await endurance.hanging(folder))
     if options.outage:

@@ -31,7 +31,7 @@ _ANSWER_SECONDS = 30
 
 Entry = tuple[int, int, str]
 Manner = Literal["answer", "hang", "refuse"]
-"""Say yes; take everything and say nothing; say 503."""
+"""Say yes; take everything and say nothing until the manner changes, then answer who still waits; say 503."""
 
 
 @dataclass(slots=True)
@@ -149,14 +149,19 @@ class _Speaker(Protocol):
 class _Connection(asyncio.Protocol):
     """Bytes pile up until a piece is whole; the answers to one read go out as one write."""
 
-    def __init__(self, speaker: _Speaker) -> None:
+    def __init__(self, speaker: _Speaker, connected: set[_Connection]) -> None:
         self._speaker = speaker
+        self._connected = connected
         self._pending = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._connected.add(self)
         if self._speaker.greeting:
             self._transport.write(self._speaker.greeting)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connected.discard(self)
 
     def data_received(self, data: bytes) -> None:
         data = self._pending + data if self._pending else data
@@ -211,7 +216,8 @@ class _Webhook:
 
     def eat(self, data: bytes, answers: list[bytes]) -> int:
         at = 0
-        while (head := data.find(b"\r\n\r\n", at)) >= 0:
+        manner = self._book.manners.get("slack", "answer")
+        while manner != "hang" and (head := data.find(b"\r\n\r\n", at)) >= 0:
             length = _LENGTH.search(data, at, head)
             if length is None:
                 answers.append(b"HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\n\r\n")
@@ -221,20 +227,18 @@ class _Webhook:
             if len(data) < end:
                 break
             at = end
-            manner = self._book.manners.get("slack", "answer")
             if manner == "answer":
                 self._book.enter("slack", data[head + 4 : end], "")
-                answers.append(_YES)
-            elif manner == "refuse":
-                answers.append(_NOT_NOW)
+            answers.append(_YES if manner == "answer" else _NOT_NOW)
         return at
 
 
 async def _serve() -> None:
     book = _Book()
+    connected: set[_Connection] = set()
     loop = asyncio.get_running_loop()
-    smtp = await loop.create_server(lambda: _Connection(_Smtp(book)), "127.0.0.1", 0)
-    http = await loop.create_server(lambda: _Connection(_Webhook(book)), "127.0.0.1", 0)
+    smtp = await loop.create_server(lambda: _Connection(_Smtp(book), connected), "127.0.0.1", 0)
+    http = await loop.create_server(lambda: _Connection(_Webhook(book), connected), "127.0.0.1", 0)
     questions = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(questions), sys.stdin)
     _reply(f"{smtp.sockets[0].getsockname()[1]} {http.sockets[0].getsockname()[1]}")
@@ -245,6 +249,8 @@ async def _serve() -> None:
         elif question == "behave":
             channel, _, manner = argument.partition(" ")
             book.manners[channel] = manner
+            for connection in tuple(connected):
+                connection.data_received(b"")  # what was left lying
             _reply("so be it")
         else:
             Path(argument).write_bytes(orjson.dumps(book.pages))  # noqa: ASYNC240 - nobody sends meanwhile
