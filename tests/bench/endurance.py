@@ -111,7 +111,9 @@ async def _phase(world: World, numbers: range, *, hangs: bool) -> Phase:
     await world.sinks.behave("slack", "answer")
     await _settled(world)
     books = await world.sinks.close_books()
-    return Phase(latencies_ms(published_at_ns, books["email"]), tally(numbers, books))
+    seconds = [numbers[start : start + _STEADY_PER_SECOND] for start in range(0, len(numbers), _STEADY_PER_SECOND)]
+    mails = [[entry for entry in books["email"] if entry.number in second] for second in seconds]
+    return Phase([latencies_ms(published_at_ns, each) for each in mails], tally(numbers, books))
 
 
 async def _settled(world: World) -> None:

@@ -122,9 +122,12 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """The latencies of mails within it, sorted milliseconds, and what became of its events on every channel."""
+    """The latencies of mails in milliseconds, by the second in which each was due to be published, and sorted therein.
 
-    mails_ms: Sequence[float]
+    `tally`: what became of its events on every channel.
+    """
+
+    mails_ms: Sequence[Sequence[float]]
     tally: Tally
 
 
