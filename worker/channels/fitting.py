@@ -16,6 +16,7 @@ ELLIPSIS = "…"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _LINK_LIMIT = 3000
 _UNWANTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]+")
+_UNWANTED_ASCII = bytes({*range(32), 127} - {*b"\t\n\r"})
 _LINK = re.compile(
     r"(?:https?://[^\s\x00-\x20\x7f-\x9f<>\"\\/?#]|mailto:)[^\s\x00-\x20\x7f-\x9f<>\"\\]*", re.IGNORECASE
 )
@@ -35,8 +36,12 @@ def one_line(text: str) -> str:
 
 def clean(text: str) -> str:
     """Give the text without NUL, other controls and lone surrogates; lines and tabs stay."""
-    if text.replace("\n", "").replace(NO_BREAK, "").isprintable():  # as nearly always, and in a fifth of the time
-        return text
+    try:
+        raw = text.encode()
+        if len(raw) == len(raw.translate(None, _UNWANTED_ASCII)):  # as nearly always, and in a fifth of the time
+            return text
+    except UnicodeEncodeError:
+        pass  # half of a surrogate pair
     return _UNWANTED.sub("", text)
 
 
