@@ -25,7 +25,7 @@ from typing import NamedTuple, TypeVar
 import orjson
 from rich.console import Console
 
-from tests.faults.acts import broker, clocks, database, messages, providers, queues, upgrades, wires, workers
+from tests.faults.acts import broker, clocks, database, messages, providers, queues, rests, upgrades, wires, workers
 from tests.faults.rounds import Round, table, unfinished
 from tests.faults.scene import Scene, scene
 from worker.dev.postgres import Postgres
@@ -97,6 +97,7 @@ CHAPTERS: Sequence[Chapter] = (
             partial(workers.kill_workers, kills=8, hurry=True),
             workers.replace_workers,
             *(partial(providers.misbehave, trouble=trouble) for trouble in providers.TROUBLES),
+            *(partial(rests.ask_for_rest, name=name) for name in rests.SCOPES),
             providers.fall_silent_alone,
             partial(providers.go_away, waiting=1000),
             messages.publish_bad_messages,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.acts.providers import SILENT, TROUBLES, fall_silent_alone, go_away, misbehave, outlast_consumers
+from tests.faults.acts.rests import SCOPES, ask_for_rest
 from tests.faults.rounds import Round
 from tests.faults.scene import scene
 from worker.dev.rabbitmq import RabbitMQ
@@ -23,6 +24,25 @@ async def test_each_trouble_is_taken_for_what_it_is(
     """Failure, limit, a cut line and refusal each have their own reason, cost and end on every channel."""
     async with scene(tmp_path, amqp_url=rabbitmq_url, database_url=database_url) as stage:
         played = [tell(await misbehave(stage, trouble)) for trouble in TROUBLES if trouble != SILENT]
+
+        assert [wrong for one in played for wrong in one.broken()] == []
+
+
+@pytest.mark.fast
+async def test_only_what_asked_for_rest_gets_it_from_every_worker_to_the_second(
+    tmp_path: Path, rabbitmq_url: str, database_url: str, tell: Tell
+) -> None:
+    """Retry-After holds back the one chat, webhook or account that it is about, whoever of three workers sends."""
+    unpaced = scene(
+        tmp_path,
+        workers=3,
+        amqp_url=rabbitmq_url,
+        database_url=database_url,
+        telegram_per_chat_per_second=0,
+        slack_per_webhook_per_second=0,
+    )
+    async with unpaced as stage:
+        played = [tell(await ask_for_rest(stage, name)) for name in SCOPES]
 
         assert [wrong for one in played for wrong in one.broken()] == []
 

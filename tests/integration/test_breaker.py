@@ -116,28 +116,6 @@ async def test_an_outage_opens_it_for_all_spends_nothing_and_ends_by_one_probe(
         assert busiest(moments) <= LIMIT * 1.2
 
 
-async def test_a_chat_that_asks_for_rest_gets_it_from_every_worker_to_the_second(
-    database_url: str, rabbitmq_url: str
-) -> None:
-    """Its messages wait just so long, whoever has them; the other chats' do not wait at all."""
-    bot = BotServer(lambda chat: Reply(429, retry_after=3) if chat == CHATS[0] else Reply())
-    async with a_bot(database_url, rabbitmq_url, bot, telegram_per_chat_per_second=0) as (world, _):
-        await world.tell(failed(CHATS[0]))
-        await bot.until(1)
-        asked_at = bot.calls[0].at
-        await world.until("SELECT 1 FROM paces")
-        bot.answer = lambda _: Reply()
-        await world.tell(*(failed(CHATS[0], number) for number in range(1, 9)), *map(failed, CHATS[1:9]))
-
-        await world.until(SENT, count=17)
-
-    again = [call.at - asked_at for call in bot.calls[1:] if call.chat == CHATS[0]]
-    others = [call.at - asked_at for call in bot.calls if call.chat != CHATS[0]]
-    assert 3.0 <= min(again) <= 4.0
-    assert max(others) < 3.0
-    assert len(again) == 9
-
-
 async def test_an_account_that_asks_for_rest_gets_it_from_every_worker_to_the_second(
     database_url: str, rabbitmq_url: str
 ) -> None:
