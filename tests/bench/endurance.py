@@ -13,9 +13,13 @@ from time import monotonic
 from tests.bench import history, runs
 from tests.bench.books import latencies_ms, percentile, tally
 from tests.bench.errors import RunFailed
+from tests.bench.people import person_id
 from tests.bench.results import Behind, Hanging, History, Outage, Phase
 from tests.bench.runs import CHANNELS, WORKERS
 from tests.bench.world import PEOPLE, World
+from worker.commands.explain_view import document
+from worker.ledger.connection import Ledger
+from worker.ledger.explanation import read_file
 from worker.pipeline.send import SEND_SECONDS
 
 URGENT = 100
@@ -25,6 +29,7 @@ _BUSY_MESSAGES = 2_000
 _HISTORY_EVENTS = 20_000
 _WARMING = range(_HISTORY_EVENTS, 4 * _HISTORY_EVENTS)
 _MEMORY_FOR_A_HISTORY = {"shared_buffers": "2GB", "max_wal_size": "8GB"}
+_EXPLAINED = 100
 _STEADY_PER_SECOND = 100
 _PAIRS = 6
 _PHASE_SECONDS = int(SEND_SECONDS) + 4
@@ -73,7 +78,22 @@ async def long_history(folder: Path, deliveries: int) -> History:
         filled = monotonic() - begun
         await runs.full(world, _WARMING, runs.until_settled)
         laden = await runs.full(world, range(_HISTORY_EVENTS), runs.until_settled)
-    return History(rows, filled, empty, laden)
+        some = range(0, rows // CHANNELS, max(1, rows // CHANNELS // _EXPLAINED))
+        explained = [await _explain_ms(world, number) for number in some]
+    return History(rows, filled, empty, laden, percentile(sorted(explained), 0.5))
+
+
+async def _explain_ms(world: World, number: int) -> float:
+    """Answer what `kabar explain` takes for an event of the history, but for Python's start and the printing."""
+    begun = monotonic()
+    event, person = f"h{number:07}", person_id(number % PEOPLE)
+    ledger = Ledger(world.postgres.url)
+    await ledger.open()
+    file = await read_file(ledger, event, person)
+    await ledger.aclose()
+    assert len(file.cases[0].deliveries) == CHANNELS
+    document(file, event, person)
+    return (monotonic() - begun) * 1000
 
 
 async def hanging(folder: Path) -> Hanging:

@@ -65,6 +65,7 @@ def _history(one: History) -> Iterator[Figure]:
     yield Figure("history_per_s", "deliveries a second, with them", one.laden.deliveries_per_s)
     yield Figure("history_empty_per_s", "without", one.empty.deliveries_per_s)
     yield Figure("history_database_share", "PostgreSQL's CPU-s per 1000 deliveries, over those with none", cost)
+    yield Figure("history_explain_ms", "median to connect, read and tell, as `kabar explain` does", one.explain_ms, 100)
     yield Figure("history_lost", "", one.empty.tally.lost + one.laden.tally.lost, 0)
     yield Figure("history_others_share", "of the machine's time meanwhile, for others", one.laden.others_share)
     yield Figure("history_empty_others_share", "", one.empty.others_share)

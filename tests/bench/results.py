@@ -112,12 +112,13 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The same work with an empty ledger and with `rows` finished deliveries in it."""
+    """The same work with an empty ledger and with `rows` finished deliveries in it, and the median to explain one."""
 
     rows: int
     seconds_to_fill: float
     empty: Full
     laden: Full
+    explain_ms: float
 
 
 @dataclass(frozen=True, slots=True)
