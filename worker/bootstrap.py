@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -193,6 +194,13 @@ def _check_narrowing(wanted: Sequence[str], channels: Collection[str]) -> None:
     for name in wanted:
         if name not in channels:
             raise SettingsInvalid(f"--channels names {name}, which KABAR_CHANNELS does not switch on")
+
+
+def keep_what_stands() -> None:
+    """What stands now stands for ever: keep the collector from walking it again and again amid the sends."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 async def run_until_signal(process: Process) -> None:

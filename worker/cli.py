@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
 from collections.abc import Coroutine, Iterator
@@ -38,7 +37,7 @@ def run(
 ) -> None:
     """Work until SIGTERM: take events in, deliver, look after what waits."""
     from worker import log  # noqa: PLC0415 - each command loads only what it needs
-    from worker.bootstrap import ROLES, Process, run_until_signal  # noqa: PLC0415
+    from worker.bootstrap import ROLES, Process, keep_what_stands, run_until_signal  # noqa: PLC0415
     from worker.settings import load_settings  # noqa: PLC0415
 
     chosen = [role for role in ROLES if not roles or role in roles]
@@ -48,10 +47,7 @@ def run(
     settings = load_settings()
     log.configure(settings.log_level, settings.log_format)
     process = Process(settings, chosen, [name for name in channels.split(",") if name])
-    # What stands now stands for ever: keep the collector from walking it again and again amid the sends.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
+    keep_what_stands()
     _run_loop(run_until_signal(process))
 
 

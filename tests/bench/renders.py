@@ -24,6 +24,7 @@ from tests.bench.events import BenchPaid
 from tests.bench.people import person_id
 from tests.bench.producer import body
 from tests.bench.results import Renders
+from worker.bootstrap import keep_what_stands
 from worker.channels.base import Channel
 from worker.channels.email import EmailChannel, Mail
 from worker.channels.slack import SlackChannel
@@ -45,12 +46,13 @@ _AT = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
 
 def measure() -> Renders:
     """Measure in this process; takes two seconds."""
+    texts_load_ms = min(_cpu_of(lambda: load_texts(BUILT_IN)) for _ in range(_LOADS)) * 1e3
     return Renders(
         email_us=_of(EmailChannel("smtp://127.0.0.1:25", "Kabar <kabar@bench.test>"), "{person}@bench.test"),
         slack_us=_of(SlackChannel(), "https://hooks.slack.com/services/T0BENCH/B0BENCH/{person}"),
         telegram_us=_of(TelegramChannel("1:bench"), "4711"),
         yardstick_us=_yardstick(),
-        texts_load_ms=min(_cpu_of(lambda: load_texts(BUILT_IN)) for _ in range(_LOADS)) * 1e3,
+        texts_load_ms=texts_load_ms,
     )
 
 
@@ -70,6 +72,7 @@ def _of(channel: Channel[Any], address: str) -> float:
         for leased in deliveries:
             render(leased, catalogue, editions, channel)
 
+    keep_what_stands()  # as a worker does before its first
     return min(_cpu_of(lambda: every(deliveries)) for deliveries in rounds) / _DELIVERIES * 1e6  # noqa: B023
 
 

@@ -37,6 +37,7 @@ def compile_text(source: Source, engines: tuple[minijinja.Environment, ...]) -> 
     """Parse a text for every markup. Raises `TemplateInvalid`."""
     parsed = parse(source)
     has_loop = limits.has_loop(source.text)
+    may_lift = not has_loop and "|" in source.text
     if not has_loop:
         engines = engines[:1]
     templates = {}
@@ -44,7 +45,7 @@ def compile_text(source: Source, engines: tuple[minijinja.Environment, ...]) -> 
     for markup in Markup:
         name = "/".join([*place_of(source), "plain" if markup is Markup.PLAIN else f"{markup}{ESCAPED}"])
         written = parsed.engine_source(markup)
-        if not has_loop:
+        if may_lift:
             written, found = lifted(written, parsed.fields, language(source.locale))
             writers |= found
         for each in engines:

@@ -8,7 +8,6 @@ purpose: Babel would be 33 MB for these few questions.
 from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from functools import lru_cache
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 """Stands between a currency and its figures, so that no line ends there."""
@@ -59,8 +58,6 @@ _NO_SPAN = {"en": "less than a second", "id": "kurang dari satu detik"}
 _ONE = Decimal(1)
 _THOUSAND = Decimal(1000)
 _LONGEST_CODE = 12
-LONGEST_REMEMBERED = 40
-"""Characters of a value whose form is kept for the next time."""
 _LONGEST_SEPARATOR = 32
 _LARGEST_POWER = 20  # of ten; "1e999999999" would otherwise be written out in full
 
@@ -71,13 +68,7 @@ def money(amount: object, currency: object, language: str) -> str:
     Rounds half up to the currency's digits, and holds together at the end of a line. What is no amount comes back as
     it stands, with the currency behind it.
     """
-    if isinstance(amount, str) and len(amount) <= LONGEST_REMEMBERED and isinstance(currency, str):
-        return _money_again(amount, currency[:_LONGEST_CODE], language)
-    return _money(amount, as_it_stands(currency)[:_LONGEST_CODE], language)
-
-
-def _money(amount: object, currency: str, language: str) -> str:
-    code = currency.strip().upper()
+    code = as_it_stands(currency)[:_LONGEST_CODE].strip().upper()
     digits = _DIGITS.get(code, 2)
     if (figures := _exact_figures(amount, digits)) is not None:
         return _with_symbol(figures, code, language)
@@ -106,10 +97,6 @@ def _exact_figures(amount: object, digits: int) -> str | None:
 
 def _with_symbol(figures: str, code: str, language: str) -> str:
     return f"{_SYMBOLS.get(code) or (code and f'{code}{NO_BREAK}')}{_separated(figures, language)}"
-
-
-_money_again = lru_cache(maxsize=1024)(_money)
-"""One amount is said several times: in title and body, as text and as HTML, and on each channel."""
 
 
 def number(value: object, language: str) -> str:

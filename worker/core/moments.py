@@ -7,12 +7,13 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from worker.core.formats import LONGEST_REMEMBERED, as_it_stands
+from worker.core.formats import as_it_stands
 
 _MONTHS = {
     "en": ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
     "id": ("Jan", "Feb", "Mar", "Apr", "Mei", "Jun", "Jul", "Agu", "Sep", "Okt", "Nov", "Des"),
 }
+_LONGEST_REMEMBERED = 40
 # A moment's minute and its offset, in the years whose zones are whole minutes away from UTC.
 _MINUTE = re.compile(r"(2\d{3}-\d\d-\d\dT\d\d:\d\d):[0-5]\d(?:\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -22,7 +23,7 @@ def moment(value: object, zone: object, language: str) -> str:
 
     `zone` is an IANA name; an unknown one counts as UTC. What is no moment comes back as it stands.
     """
-    if isinstance(value, str) and len(value) <= LONGEST_REMEMBERED and isinstance(zone, str):
+    if isinstance(value, str) and len(value) <= _LONGEST_REMEMBERED and isinstance(zone, str):
         found = _MINUTE.fullmatch(value)
         said = _moment_again(found[1] + found[2] if found else value, zone, language)
     else:
