@@ -16,6 +16,8 @@ import httptools
 from aiohappyeyeballs import start_connection
 
 _BODY_LIMIT = 64 * 1024
+_LIMIT = 4 * _BODY_LIMIT
+"""Bytes of a whole answer, its head and all that goes before it included; the parser itself has no bound."""
 _LONGEST_WAIT = timedelta(days=1)
 _OTHER_ADDRESS_SECONDS = 0.25  # RFC 8305, 5: how long one address of a host is tried alone
 _FIRST_FINAL = 200
@@ -46,6 +48,7 @@ class Connection(asyncio.Protocol):
         self._status = 0
         self._retry_after = ""
         self._body = bytearray()
+        self._room = 0
 
     @property
     def is_reusable(self) -> bool:
@@ -62,6 +65,7 @@ class Connection(asyncio.Protocol):
         self.has_begun = self._is_at_rest = False
         self._status, self._retry_after = 0, ""
         self._body.clear()
+        self._room = _LIMIT
         if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("closed before the request")
         self._done = asyncio.get_running_loop().create_future()
@@ -90,6 +94,9 @@ class Connection(asyncio.Protocol):
             self._end()
         except httptools.HttpParserError as error:
             self._end(ConnectionError(f"not HTTP: {type(error).__name__}"))
+        self._room -= len(data)
+        if self._room < 0:
+            self._end(ConnectionError("too long an answer"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop. An answer without a length ends with its connection."""

@@ -124,6 +124,28 @@ async def test_no_status_is_no_answer(answer: bytes) -> None:
     assert outcome.reason == "no_answer"
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1_000_000, None),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 40_000, None),
+        (
+            b"HTTP/1.1 429 Slow\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Long: " + b"x" * 1_000_000,
+            Answer(429, b""),
+        ),
+    ],
+    ids=["head", "announcements", "trailer"],
+)
+async def test_an_answer_without_end_is_cut_off(answer: bytes, expected: Answer | None) -> None:
+    """No server can fill the memory or hold up other channels: what is too long is read no further."""
+    script = Script([answer])
+
+    async with running(script) as poster:
+        found = await post(poster, script.url)
+
+    assert found == (expected or Unsure("no_answer", "ConnectionError: too long an answer"))
+
+
 async def test_many_posts_share_one_connection() -> None:
     """A connection is opened once and used again; each request is whole and says whom it is for."""
     script = Script([OK])
