@@ -16,12 +16,14 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from worker.channels.fitting import one_line
 from worker.channels.http_connection import Answer, Connection, connect
 from worker.channels.tls import trust
 from worker.core.mask import mask
 from worker.core.outcome import Deferred, Unsure
 
 _KEEPALIVE_SECONDS = 15.0  # under the usual 20 to 60 s of servers, so that we leave first
+_LONGEST_REFERENCE = 64
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -142,6 +144,11 @@ def _request(origin: _Origin, path: str, headers: Mapping[str, str], body: bytes
 def host_of(url: str) -> str:
     """Name a provider by its URL: the host, and the port where it is given. User and password never show."""
     return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+
+
+def reference(said: object) -> str:
+    """Give the provider's own id for a message as the ledger can hold it: it must not fail over what was sent."""
+    return one_line(str(said))[:_LONGEST_REFERENCE] if isinstance(said, str | int) else ""
 
 
 def provider_failure(answer: Answer, detail: str) -> Deferred:

@@ -15,7 +15,7 @@ import orjson
 
 from worker.channels.base import Abilities, Target
 from worker.channels.fitting import clean, is_web, one_line, safe_link, safe_picture, shorten, shorten_mrkdwn
-from worker.channels.http import Poster, host_of, provider_failure
+from worker.channels.http import Poster, host_of, provider_failure, reference
 from worker.channels.http_connection import Answer
 from worker.core.content import Content, Markup
 from worker.core.mask import mask
@@ -220,7 +220,7 @@ class SlackChannel:
         said = self._said(answer, word)
         if answer.status == 200:  # noqa: PLR2004
             if read.get("ok") is True:
-                return Sent(str(read.get("ts", "")))
+                return Sent(reference(read.get("ts")))
             if not word:
                 return Unsure("answer_unreadable", said)
             if word in _ACCOUNT:

@@ -16,7 +16,7 @@ import orjson
 
 from worker.channels.base import Abilities, Target
 from worker.channels.fitting import clean, is_web, one_line, safe_link, safe_picture, seen_units, shorten, shorten_html
-from worker.channels.http import Poster, host_of, provider_failure
+from worker.channels.http import Poster, host_of, provider_failure, reference
 from worker.channels.http_connection import Answer
 from worker.core.content import Content, Markup
 from worker.core.mask import mask
@@ -150,7 +150,7 @@ class TelegramChannel:
                 result = _read(answer).get("result")
                 if not isinstance(result, dict):
                     return Unsure("answer_unreadable", said)
-                return Sent(str(result.get("message_id", "")))
+                return Sent(reference(result.get("message_id")))
             case 429:
                 # Telegram does not say whether the bot or the chat was too loud; a chat's limit is the lower one.
                 return Deferred("rate_limited", said, _wait(answer), costs_attempt=False, scope="address")

@@ -162,6 +162,7 @@ async def test_every_answer_of_a_webhook_has_its_outcome(answer: Answers, expect
         (Answers(503, b""), Deferred("provider_error", "503", costs_attempt=False, scope="account")),
         (Answers(200, b'{"ok":tr', breaks_off=True), Unsure("answer_unreadable", "200")),
         (Answers(200, b'{"ok":true,"ts":"1"}' + b" " * 100_000), Sent("1")),
+        (Answers(200, b'{"ok":true,"ts":"1\\u0000' + b"2" * 9_000 + b'"}'), Sent("1 " + "2" * 62)),
     ],
 )
 async def test_every_answer_of_the_web_api_has_its_outcome(answer: Answers, expected: Outcome) -> None:

@@ -123,6 +123,7 @@ async def test_a_message_arrives_with_title_text_and_button() -> None:
         (Answers(200, b"<html>hotel login</html>"), Unsure("answer_unreadable", "200")),
         (Answers(200, b'{"ok":true,"res', breaks_off=True), Unsure("answer_unreadable", "200")),
         (Answers(403, b'{"ok"', breaks_off=True), Refused("blocked", "403", suppress=True)),
+        (Answers(200, b'{"ok":true,"result":{"message_id":"1\\u0000' + b"2" * 9_000 + b'"}}'), Sent("1 " + "2" * 62)),
     ],
 )
 async def test_every_answer_has_its_outcome(answer: Answers, expected: Outcome) -> None:
