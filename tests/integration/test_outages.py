@@ -269,8 +269,10 @@ async def test_what_cannot_be_written_is_told_of_though_others_can_read(
         while not ledger.outage:
             await asyncio.sleep(0.01)
 
+    for_so_long = ledger.away_seconds
     await ledger.persist(lambda: ledger.fetch("SELECT 1"))
     assert ledger.outage == "the database is away (ReadOnlySQLTransactionError)"
+    assert ledger.away_seconds > for_so_long
     await operator.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     await asyncio.wait_for(writing, 15)
     assert ledger.outage == ""

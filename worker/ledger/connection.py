@@ -28,6 +28,7 @@ Connection: TypeAlias = "asyncpg.Connection[Record]"
 _log = structlog.get_logger("ledger")
 # Classes of SQLSTATE that say "not now": connection, resources, operator intervention, system, read-only, rollback.
 _OUTAGE_CLASSES = ("08", "53", "57", "58", "25006", "40")
+_TAKES_NO_WRITES = frozenset({"ReadOnlySQLTransactionError", "DiskFullError"})
 _COMMAND_SECONDS = 20.0
 _CLOSE_SECONDS = 1.0
 _CLOCK_SECONDS = 10.0
@@ -72,7 +73,10 @@ class Ledger:
 
     @property
     def away_seconds(self) -> float:
-        """For how long no work at all has been done while some waits for the database; 0 while none does."""
+        """For how long no work at all has been done while some waits for the database; 0 while none does.
+
+        What is done while another piece of work waits for a server that takes no writes is no sign: it only read.
+        """
         return time.monotonic() - self._done_at if self._troubles else 0.0
 
     async def open(self) -> None:
@@ -157,7 +161,8 @@ class Ledger:
                         self._note_trouble(us, error)
                     await asyncio.sleep(min(2.0, 0.05 * 2**failures) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 else:
-                    self._done_at = time.monotonic()
+                    if _TAKES_NO_WRITES.isdisjoint(self._troubles.values()):
+                        self._done_at = time.monotonic()
                     return done
         finally:
             if self._troubles.pop(us, None) and not self._troubles:
