@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from schemas.catalogue import Lane
 from schemas.jobs import Mark
 from tests.integration.test_ledger import alter, decision, write
 from worker.ledger import deliveries
-from worker.ledger.connection import Ledger
+from worker.ledger.connection import Ledger, statement
 
 EMAIL = ("email", Lane.NORMAL)
 
@@ -105,6 +106,19 @@ async def test_of_many_timers_one_puts_a_mark_in(ledger: Ledger) -> None:
 
     assert sum(map(len, first)) == sum(map(len, instead)) == 1
     assert none == []
+
+
+async def test_a_timer_that_was_held_up_puts_no_second_mark_in(ledger: Ledger, database_url: str) -> None:
+    """Two ask within a moment, and the one that began first comes second: to it the mark is from the future."""
+    await ready(ledger, 25)
+    held_up = await asyncpg.connect(database_url)
+    async with held_up.transaction():
+        await held_up.fetch("SELECT now()")
+        first = await deliveries.mark(ledger, [EMAIL])
+        second = await held_up.fetch(statement("mark"), ["email"], ["normal"])
+    await held_up.close()
+
+    assert (len(first), second) == (1, [])
 
 
 async def test_a_mark_that_came_back_is_followed_by_the_next(ledger: Ledger) -> None:

@@ -9,5 +9,5 @@ WHERE EXISTS (SELECT FROM deliveries d
   AND coalesce((SELECT bool_or(a.state = 'closed') FROM accounts a
                 WHERE a.name >= q.channel AND split_part(a.name, ':', 1) = q.channel), true)
 ON CONFLICT (channel, lane) DO UPDATE SET sent_at = excluded.sent_at
-WHERE m.sent_at <= m.reached_at OR m.sent_at NOT BETWEEN now() - interval '45 s' AND now()
+WHERE m.sent_at <= m.reached_at OR m.sent_at NOT BETWEEN now() - interval '45 s' AND clock_timestamp()
 RETURNING m.channel, m.lane, m.sent_at
