@@ -14,6 +14,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from schemas.catalogue import Lane
 
 MAX_JOB_DELIVERIES = 64
+NO_DELIVERY = UUID(int=0)
+"""Stands in a mark: a worker of the version before settles no job without deliveries, and holds four at most."""
 
 
 class Job(BaseModel):
@@ -24,6 +26,11 @@ class Job(BaseModel):
     v: Literal[1] = 1
     ids: Annotated[list[UUID], Field(max_length=MAX_JOB_DELIVERIES)]
 
+    @property
+    def is_work(self) -> bool:
+        """Answer whether there are deliveries in it: in a mark there are none."""
+        return bool(self.ids) and self.ids != [NO_DELIVERY]
+
 
 class Mark(Job):
     """A job without deliveries, behind all that a queue holds: a courier sends it back when its turn has come.
@@ -31,7 +38,7 @@ class Mark(Job):
     Whatever was published to the queue before `at`, the database's time, has been handed out by then.
     """
 
-    ids: Annotated[list[UUID], Field(max_length=0)] = []
+    ids: Annotated[list[UUID], Field(max_length=1)] = [NO_DELIVERY]
     channel: str
     lane: Lane
     at: AwareDatetime

@@ -67,7 +67,7 @@ class _Lane:
         return sum(len(ids) for ids, _ in self._jobs)
 
     def add(self, job: Job, received: Received) -> None:
-        self._jobs.append((deque(job.ids), received))
+        self._jobs.append((deque(job.ids if job.is_work else ()), received))
 
     def take(self, limit: int) -> tuple[list[UUID], list[Received]]:
         """Take up to `limit` deliveries; answers also the jobs that are used up by it. Stops at a mark."""

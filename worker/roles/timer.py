@@ -215,7 +215,7 @@ class Timer:
             body = received.message.body
             try:
                 job = Job.model_validate_json(body)
-                mark = None if job.ids else Mark.model_validate_json(body)
+                mark = None if job.is_work else Mark.model_validate_json(body)
             except ValidationError:
                 await self._bury_job(received)
             else:
