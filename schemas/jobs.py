@@ -6,6 +6,7 @@ the version before theirs.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from schemas.catalogue import Lane
 
 MAX_JOB_DELIVERIES = 64
+_FIRST, _LAST = (datetime(year, 1, 1, tzinfo=UTC) for year in (2000, 9000))
 NO_DELIVERY = UUID(int=0)
 """Stands in a mark: a worker of the version before settles no job without deliveries, and holds four at most."""
 
@@ -39,6 +41,6 @@ class Mark(Job):
     """
 
     ids: Annotated[list[UUID], Field(max_length=1)] = [NO_DELIVERY]
-    channel: str
+    channel: Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]
     lane: Lane
-    at: AwareDatetime
+    at: Annotated[AwareDatetime, Field(ge=_FIRST, lt=_LAST)]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import aio_pika
+import orjson
 import pytest
 
 from schemas.catalogue import Lane
@@ -205,11 +206,24 @@ async def test_a_mark_comes_back_when_all_before_it_is_leased(database_url: str,
         assert Mark.model_validate_json(mark.body) == sent
 
 
-async def test_what_looks_like_a_mark_and_is_none_is_a_dead_letter(database_url: str, rabbitmq_url: str) -> None:
-    """Whoever publishes jobs beside Kabar is told what was wrong with them."""
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"channel": "a\0", "lane": "normal", "at": "2026-05-04T12:00:00Z"},
+        {"channel": "email", "lane": "normal", "at": "0001-01-01T00:00:00+14:00"},
+        {"channel": "email", "lane": "normal", "at": "9999-12-31T23:59:59-14:00"},
+    ],
+    ids=["empty", "odd channel", "before all time", "after all time"],
+)
+async def test_what_looks_like_a_mark_and_is_none_is_a_dead_letter(
+    database_url: str, rabbitmq_url: str, more: dict[str, str]
+) -> None:
+    """Whoever publishes jobs beside Kabar is told what was wrong with them, and no timer dies of one."""
     async with a_world(database_url, rabbitmq_url, channels=("email",)) as world:
         channel = await world.broker.channel()
-        await publish(channel, Job(ids=[]))
+        message = aio_pika.Message(orjson.dumps({"v": 1, "ids": [], **more}), delivery_mode=2)
+        await channel.default_exchange.publish(message, QUEUE)
 
         (letter,) = await world.until("SELECT * FROM dead_letters")
 
