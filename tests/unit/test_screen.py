@@ -14,6 +14,8 @@ from worker.commands.screen import masked
         ("https://hooks.slack.com/services/T0/B0/secret", "https://hooks.slack.com/…"),
         ("https://ada:hunter2@hooks.slack.com/services/T0", "https://hooks.slack.com/…"),
         ("https://hooks.slack.com", "https://hooks.slack.com/…"),
+        ("https://hooks.example?token=hunter2", "https://hooks.example/…"),
+        ("https://hooks.example#hunter2@x", "https://hooks.example/…"),
         ("777000123456", "77…"),
         ("@ada_lovelace", "@a…"),
         ("C0123456789", "C0…"),

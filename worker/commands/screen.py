@@ -16,6 +16,7 @@ from rich.text import Text
 _WIDTH_OF_A_PIPE = 200
 # Control characters (C0, C1) steer terminals; the bidirectional ones make a text read as what it is not.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_BEHIND_HOST = re.compile(r"[/?#\\]")
 
 
 def screen() -> Console:
@@ -60,7 +61,7 @@ def masked(address: str) -> str:
     """Show as much of an address as tells one of a person's from another: a mail domain, a webhook's host."""
     scheme, is_url, rest = address.partition("://")
     if is_url:
-        return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}/…"
+        return f"{scheme}://{_BEHIND_HOST.split(rest, maxsplit=1)[0].rpartition('@')[2]}/…"
     name, _, domain = address.rpartition("@")
     return f"{name[:1]}…@{domain}" if name else f"{address[:2]}…"
 
