@@ -115,3 +115,11 @@ def test_masking_a_megabyte_takes_no_longer_than_reading_it(bit: str) -> None:
     mask_text(text)
 
     assert time.monotonic() - began < 5
+
+
+def test_masking_a_change_of_blank_lines_takes_no_longer_than_reading_it() -> None:
+    """Nor can what an operator noted, or a mended payload."""
+    began = time.monotonic()
+    mask_change("  \n" * 30_000)
+
+    assert time.monotonic() - began < 5

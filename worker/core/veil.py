@@ -20,7 +20,7 @@ _NAME = re.compile(
 _NAMED_VALUE = re.compile(r"(?<![\w-])(\"?)([\w-]++)(\"?\s{0,9}[:=]\s{0,9})(\"(?:[^\"\\\n]|\\.)*+\"?|[^\s,;&\"}\]]++)")
 _WORD = re.compile(r"(?<![\w+/=.-])[\w+/=.-]{20,}+")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_ITEM = re.compile(r"^([ +-]\s*)(?:\"(?:[^\"\\\n]|\\.)*+\"|-?\d[\d.eE+-]*+)(,?)$", re.MULTILINE)
+_ITEM = re.compile(r"^([ +-][^\S\n]*)(?:\"(?:[^\"\\\n]|\\.)*+\"|-?\d[\d.eE+-]*+)(,?)$", re.MULTILINE)
 _IN_TEXT = (
     (re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s<>\"']++", re.IGNORECASE), "<link>"),
     (
