@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from worker.channels.fitting import one_line
+from worker.core.formats import NO_BREAK
 
 # No content can forge this line: "=_" can stand neither in base64 nor in quoted-printable (RFC 2045, 6.7),
 # `_ascii_html` takes it out of the HTML, and a text that has it is quoted.
@@ -167,6 +168,7 @@ def _base64(raw: bytes) -> bytes:
 def _ascii_html(html: str) -> bytes:
     if "\r" in html:
         html = html.replace("\r\n", "\n").replace("\r", "\n")
+    html = html.replace(NO_BREAK, "&nbsp;")  # without which most are ASCII
     raw = html.encode("ascii", "xmlcharrefreplace").translate(None, _CONTROLS)
     if len(raw) != len(html):
         raw = _C1.sub(b"", raw)
