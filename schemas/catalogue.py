@@ -12,18 +12,25 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import re
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation, StringConstraints
 
 PersonId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
 DEFAULT_EXPIRY = timedelta(days=30)
 RESERVED_FIELDS = frozenset({"person", "event"})
+CHANNELS = ("inbox", "email", "telegram", "slack", "sms", "whatsapp", "webpush")
+"""The channels that a route or an address can be of. A deployment switches on some of them."""
+_TYPE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?", re.ASCII)
+_CATEGORY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+"""What a preference can name."""
 
 
 class Priority(StrEnum):
@@ -70,6 +77,10 @@ class Route:
         self.topic = topic
         self.priority = priority
         self.channels = tuple(dict.fromkeys(channels.split()))
+        if audience not in get_args(AudienceKind):
+            raise ValueError(f"there is no audience {audience!r}: {', '.join(get_args(AudienceKind))}")
+        if unknown := [name for name in self.channels if name not in CHANNELS]:
+            raise ValueError(f"there is no channel {unknown[0]!r}: {', '.join(CHANNELS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +153,10 @@ class EventData(BaseModel):
         if "type" not in kwargs:
             return  # a shared base, not an event
         facts: dict[str, Any] = {**_DEFAULTS, **kwargs}
+        for name, pattern in (("type", _TYPE), ("category", _CATEGORY)):
+            if not pattern.fullmatch(facts.get(name, "")):
+                said = f"{cls.__name__}: {facts.get(name, '')!r} is no {name} that a preference could name"
+                raise ValueError(f"{said}; use letters, digits, _ and -")
         cls.info = EventInfo(model=cls, **facts)
         clash = RESERVED_FIELDS & cls.model_fields.keys()
         if clash:
@@ -165,10 +180,13 @@ class Catalogue:
 
     @classmethod
     def of_modules(cls, names: Iterable[str]) -> Catalogue:
-        """Import the modules named and collect every event type they define, theirs and not what they import."""
+        """Import the modules named and collect every event type they define, theirs and not what they import.
+
+        Raises ValueError where one cannot be imported, whatever its code raises, or where a type of it cannot be used.
+        """
         found: dict[type[EventData], None] = {}
         for name in names:
-            models = list(_models_in(importlib.import_module(name)))
+            models = list(_models_in(_imported(name)))
             if not models:
                 raise ValueError(f"module {name!r} defines no event type; name the module that does")
             found |= dict.fromkeys(models)
@@ -204,9 +222,31 @@ def _name_of(model: type[EventData]) -> str:
     return f"{model.__module__}.{model.__qualname__}"
 
 
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except SyntaxError as error:
+        raise ValueError(f"{error.filename}:{error.lineno}: {error.msg}") from error
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == name:
+            raise ValueError(f"No module named {name!r}; PYTHONPATH has to name the folder it is in") from error
+        raise ValueError(f"{_place_of(error, name)}: {type(error).__name__}: {error}") from error
+
+
+def _place_of(error: Exception, name: str) -> str:
+    """Name the line of a product's module that an error comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename != __file__ and frame.name == "<module>"]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else f"module {name!r}"
+
+
 def _models_in(module: ModuleType) -> Iterator[type[EventData]]:
     for value in vars(module).values():
         if not (isinstance(value, type) and issubclass(value, EventData)):
             continue
         if value.__module__ == module.__name__ and "info" in vars(value):
+            try:
+                value.model_rebuild()
+            except PydanticUndefinedAnnotation as error:
+                raise ValueError(f"{_name_of(value)}: a field's type is unknown: {error.message}") from error
             yield value

@@ -30,7 +30,7 @@ def build_catalogue(settings: Settings) -> Catalogue:
     """Collect the built-in event types and the product's own."""
     try:
         return Catalogue.of_modules((*BUILT_IN_EVENTS, *settings.event_modules))
-    except (ImportError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise SettingsInvalid(f"KABAR_EVENT_MODULES: {error}") from error
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
@@ -146,3 +149,44 @@ def test_no_built_in_text_is_for_a_type_or_route_that_is_not_there() -> None:
     found = {(path.parent.parent.name, path.parent.name) for path in BUILT_IN.rglob("*.txt")}
 
     assert found == wanted
+
+
+GOOD = "from schemas.catalogue import EventData, PersonId, Priority, Route\n\n\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("x = = 1\n", "events_of_a_shop.py:1: invalid syntax"),
+        ("import nowhere\n", "events_of_a_shop.py:1: ModuleNotFoundError: No module named 'nowhere'"),
+        ("raise RuntimeError('boom')\n", "events_of_a_shop.py:1: RuntimeError: boom"),
+        (
+            GOOD + "Route('user', Priority.LOW, 'inbox emial')\n",
+            "py:4: ValueError: there is no channel 'emial': inbox,",
+        ),
+        (GOOD + "Route('users', Priority.LOW, 'inbox')\n", "py:4: ValueError: there is no audience 'users': user,"),
+        (GOOD + "class A(EventData, type='a.b', category='My News'): ...\n", "A: 'My News' is no category"),
+        (GOOD + "class A(EventData, type='a b', category='news'): ...\n", "A: 'a b' is no type"),
+        (GOOD + "class A(EventData, type='a.b'): ...\n", "A: '' is no category"),
+        (
+            GOOD + "class A(EventData, type='a.b', category='news'):\n    n: 'Nope'\n",
+            "events_of_a_shop.A: a field's type is unknown: name 'Nope' is not defined",
+        ),
+    ],
+)
+def test_a_mistake_in_a_product_s_module_is_named_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, said: str
+) -> None:
+    """When the process starts, and not with the first event."""
+    (tmp_path / "events_of_a_shop.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "events_of_a_shop", raising=False)
+
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Catalogue.of_modules(["events_of_a_shop"])
+
+
+def test_a_module_that_is_nowhere_is_looked_for_on_python_s_path() -> None:
+    """The usual reason, and its remedy."""
+    with pytest.raises(ValueError, match=re.escape("No module named 'not_here'; PYTHONPATH has to name the folder")):
+        Catalogue.of_modules(["not_here"])

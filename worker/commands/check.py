@@ -56,7 +56,7 @@ def _brands() -> list[Brand]:
 def _catalogue(modules: Sequence[str]) -> Catalogue:
     try:
         return Catalogue.of_modules((*BUILT_IN_EVENTS, *modules))
-    except (ImportError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise SettingsInvalid(f"--events or KABAR_EVENT_MODULES: {error}") from error
 
 
