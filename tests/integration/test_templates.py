@@ -270,6 +270,22 @@ async def test_a_rollback_publishes_an_earlier_version_anew(desk: Desk, ledger: 
     assert last["action"] == "template.rollback"
 
 
+async def test_a_second_rollback_does_not_go_forward_again(desk: Desk, ledger: Ledger) -> None:
+    """Two operators who each go back once do not bring back what both wanted gone."""
+    await desk.publish(NEW)
+    await desk.publish("title: Second\n")
+    await desk.template("rollback", "payment.failed/user/en")
+
+    again = await desk.template("rollback", "payment.failed/user/en")
+    to_file = await desk.template("rollback", "payment.failed/user/en", "--to", "0")
+    from_file = await desk.template("rollback", "payment.failed/user/en")
+
+    assert (again.code, to_file.code, from_file.code) == (2, 0, 2)
+    assert "version 3 of payment.failed/user/en.txt is what version 1 was again" in again.err
+    assert "version 4 of payment.failed/user/en.txt is its file again" in from_file.err
+    assert [row["source"] for row in await ledger.fetch("SELECT source FROM templates ORDER BY id")][2:] == [NEW, None]
+
+
 async def test_a_difference_is_shown_between_versions_and_with_a_file(desk: Desk) -> None:
     """Before and after a publish one sees what changes."""
     await desk.publish(NEW)

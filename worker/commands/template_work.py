@@ -114,13 +114,13 @@ async def publish(settings: Settings, files: Sequence[Path], note: str) -> int:
 
 
 async def rollback(settings: Settings, name: str, to: int | None, note: str) -> int:
-    """Publish an earlier version anew; by default the one before what holds. Answers the exit code."""
+    """Publish an earlier version anew; by default the one before what holds, once. Answers the exit code."""
     place = place_named(name)
     async with open_ledger(settings) as ledger:
         versions = await texts.history(ledger, place)
         if not versions:
             raise NotFound(f"{place.name} was never published: there is nothing to go back to")
-        back = versions[0]["version"] - 1 if to is None else to
+        back = _before(versions, place) if to is None else to
         text = None if back == 0 else _text(versions, place, back)
         problems = _try_rollback(settings, await _load(settings, ledger), place, text)
         if problems:
@@ -264,6 +264,19 @@ def _file_of(settings: Settings, place: Place) -> str:
     if found is None:
         raise NotFound(f"there is no text {place.name}: see `kabar template list {place.event_type}`")
     return found.text
+
+
+def _before(versions: Sequence[Record], place: Place) -> int:
+    """The version before what holds. Raises NotFound where that went back already: twice would be forward again."""
+    live, *earlier = versions
+    restored = next((row["version"] for row in earlier if row["source"] == live["source"]), None)
+    if live["source"] is None or restored is not None:
+        what = "its file" if restored is None else f"what version {restored} was"
+        raise NotFound(
+            f"version {live['version']} of {place.name} is {what} again: to go on from there, say which with --to"
+            f" (`kabar template history {place.name}`)"
+        )
+    return int(live["version"]) - 1
 
 
 def _text(versions: Sequence[Record], place: Place, version: int) -> str | None:
