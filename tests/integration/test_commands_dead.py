@@ -246,7 +246,7 @@ async def test_a_delivery_that_is_not_dead_any_more_is_not_sent_twice(office: Of
     answer = await office.ask("dead", "replay", letter)
 
     assert answer.code == 1
-    assert "not dead any more but sent" in answer.err
+    assert "is replayed already: its delivery is sent" in answer.err
     assert len(office.world.simulator.arrived("email")) == 1
 
 

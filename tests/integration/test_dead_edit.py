@@ -108,6 +108,22 @@ async def test_a_letter_is_shown_without_secrets_unless_they_are_asked_for(desk:
         assert secret in revealed.out
 
 
+@pytest.mark.parametrize(
+    ("reason", "way"),
+    [
+        ("payload_invalid", "next: mend its data: kabar dead edit {0} ·"),
+        ("type_unknown", "next: send it again, once workers know its type: kabar dead replay {0} ·"),
+        ("envelope_invalid", "next: publish it again, mended, where it came from · give it up: kabar dead drop {0}"),
+    ],
+)
+async def test_a_letter_names_only_ways_on_that_can_help(desk: Desk, reason: str, way: str) -> None:
+    """No edit of the payload mends what is wrong outside of it."""
+    letter = await desk.bury(json.dumps(PLAIN).encode())
+    await desk.ledger.fetch("UPDATE dead_letters SET reason = $1", reason)
+
+    assert way.format(letter[:8]) in (await desk.ask("show", letter)).out
+
+
 async def test_the_letter_of_a_delivery_shows_the_event_it_tells(desk: Desk, database_url: str) -> None:
     """What the text had to say is as much a part of the trouble as what the provider answered."""
     database = await asyncpg.connect(database_url)

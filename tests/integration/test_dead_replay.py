@@ -287,7 +287,7 @@ async def test_a_dropped_letter_can_be_replayed_after_all_and_a_replayed_event_c
 
     assert (first.code, second.code) == (0, 1)
     assert "is replayed already" in second.err
-    assert "not dead any more but queued" in second.err
+    assert "is replayed already: its delivery is queued" in second.err
 
 
 @pytest.mark.parametrize(

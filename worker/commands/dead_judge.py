@@ -46,6 +46,8 @@ def _obstacle(letter: Record, delivery: Record | None, channels: Sequence[str]) 
             return JOB_OBSTACLE
         case "event":
             return "is replayed already" if letter["state"] == "replayed" else ""
+        case _ if letter["state"] == "replayed" and delivery is not None and delivery["state"] != "dead":
+            return f"is replayed already: its delivery is {delivery['state']}"
         case _ if delivery is None:
             return "is of a delivery that is not in the ledger any more: drop it"
         case _ if delivery["state"] != "dead":

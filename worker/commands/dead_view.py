@@ -21,9 +21,13 @@ _SHOWN_CHARACTERS = 8 * 1024
 _NAMED = 3
 _WAYS_ON = {
     "event": "mend its data: kabar dead edit {0} · send it again: kabar dead replay {0} · ",
+    "type_unknown": "send it again, once workers know its type: kabar dead replay {0} · ",
+    "envelope": "publish it again, mended, where it came from · ",
     "delivery": "send it again, once the cause is gone: kabar dead replay {0} · ",
     "job": "",
 }
+_OF_THE_ENVELOPE = frozenset({"content_type", "envelope_invalid", "headers_too_large", "id_invalid", "time_invalid"})
+"""Why an event was rejected that no other payload would mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,8 @@ def print_letter(shown: Shown, *, is_full: bool, reveals: bool) -> None:
         ]
         out.print("", table(("at", "who", "did", "detail"), rows, "history"))
     if letter["state"] == "open":
-        ways = f"{_WAYS_ON[letter['kind']]}give it up: kabar dead drop {{0}} --reason WHY"
+        way = "envelope" if letter["reason"] in _OF_THE_ENVELOPE else letter["reason"]
+        ways = f"{_WAYS_ON.get(way, _WAYS_ON[letter['kind']])}give it up: kabar dead drop {{0}} --reason WHY"
         out.print("\nnext: " + ways.format(str(letter["id"])[:8]), soft_wrap=True)
 
 
