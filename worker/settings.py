@@ -257,5 +257,6 @@ def _say(location: tuple[int | str, ...], message: str, kind: str) -> str:
     name = variable(str(location[0]))
     if kind == "missing":
         field = Settings.model_fields[str(location[0])]
-        return f"{name} is not set: {field.description}"
+        hint = " (beside `kabar up`, the line that it shows as Shell sets it)" if name == variable("amqp_url") else ""
+        return f"{name} is not set: {field.description}{hint}"
     return f"{name}: {message.removeprefix('Value error, ')}"

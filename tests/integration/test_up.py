@@ -144,9 +144,12 @@ async def assert_all_works(running: Running) -> None:
 
 async def test_what_any_program_publishes_arrives_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     """With nothing installed, one command gives a Kabar that delivers on every channel and ends without a trace."""
-    async with up(tmp_path) as running:
+    async with up(tmp_path, KABAR_ATTEMPT_LIMIT="3") as running:
         children = psutil.Process(running.process.pid).children()
         assert [child.name() for child in children] == ["postgres"]
+        shell = await asyncio.to_thread(Path(running.addresses["environment"]).read_text)
+        assert f"export AMQP_URL={running.addresses['amqp']}\n" in shell
+        assert "export KABAR_ATTEMPT_LIMIT=3\n" in shell
         await assert_all_works(running)
         assert not await asyncio.to_thread(Path(running.addresses["environment"]).exists)
 

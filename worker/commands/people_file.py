@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Annotated, BinaryIO
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from schemas.catalogue import CHANNELS
 from schemas.events.directory import ChannelOrAny, PersonChanged, Scope
 
 MAX_LINE_BYTES = 256 * 1024
@@ -40,6 +41,13 @@ class ImportedPerson(PersonChanged):
     """One line: a person, with preferences."""
 
     preferences: Annotated[list[Preference], Field(max_length=200)] | None = None
+
+    @field_validator("addresses")
+    @classmethod
+    def _of_known_channels(cls, addresses: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
+        if not set(CHANNELS).issuperset(addresses or ()):
+            raise ValueError(f"the channels are {', '.join(CHANNELS)}")
+        return addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +152,8 @@ def _problem_of(columns: Sequence[str]) -> str:
     for position, column in enumerate(columns, 1):
         if column in columns[: position - 1]:
             return f"column {position} has the name of another"
-        if column not in _OWN_COLUMNS and not _CHANNEL.fullmatch(column):
-            return f"column {position} is no channel's name: small letters, digits and _ only"
+        if column not in _OWN_COLUMNS and column not in CHANNELS:
+            return f"column {position} is no channel: they are {', '.join(CHANNELS)}, beside {', '.join(_OWN_COLUMNS)}"
     return ""
 
 

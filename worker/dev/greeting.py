@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.dev.parts import Plan, without_password
-from worker.settings import Settings, variable
+from worker.settings import PREFIX, Settings, variable
 
 ENVIRONMENT: Final = "environment"
 """A file in the home folder that makes a shell's commands work on what runs here."""
@@ -81,11 +82,18 @@ def greet(console: Console, plan: Plan, addresses: Addresses, *, rate: int) -> N
     console.print(Text(f" {example(addresses.amqp, known='ayu' if plan.has_samples else '')}"), soft_wrap=True)
 
 
-def environment_of(plan: Plan, settings: Settings) -> str:
-    """Answer shell commands that set what a command, or one worker more, needs to take part."""
+def environment_of(plan: Plan, settings: Settings, environ: Mapping[str, str]) -> str:
+    """Answer shell commands that set what a command, one worker more, or whoever publishes needs to take part.
+
+    `environ`: what `up` was given itself, of which it has its own events and texts, too.
+    """
     values = plan.given | {"database_url": settings.database_url.get_secret_value(), "http_port": 0}
-    words = {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in values.items()}
-    return "".join(f"export {variable(name)}={shlex.quote(value)}\n" for name, value in words.items())
+    words = {name: value for name, value in environ.items() if name.startswith(PREFIX) or name == "PYTHONPATH"}
+    words["AMQP_URL"] = settings.amqp_urls[0]
+    words |= {
+        variable(name): ",".join(value) if isinstance(value, tuple) else str(value) for name, value in values.items()
+    }
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in words.items())
 
 
 def as_json(addresses: Addresses) -> str:
