@@ -161,6 +161,7 @@ def user_definitions(name: str, password: str) -> Definitions:
 async def export(node: RabbitMQ) -> Definitions:
     """Answer everything that is defined on a node."""
     file = node.base_dir / "exported.json"
+    await node.ctl("await_startup")  # the port opens a moment before all of a node is up
     await node.ctl("export_definitions", str(file))
     defined: Definitions = json.loads(file.read_text("utf-8"))
     return defined
