@@ -150,6 +150,7 @@ async def test_what_any_program_publishes_arrives_and_ctrl_c_leaves_nothing_behi
         shell = await asyncio.to_thread(Path(running.addresses["environment"]).read_text)
         assert f"export AMQP_URL={running.addresses['amqp']}\n" in shell
         assert "export KABAR_ATTEMPT_LIMIT=3\n" in shell
+        assert (await asyncio.to_thread(Path(running.addresses["environment"]).stat)).st_mode & 0o077 == 0
         await assert_all_works(running)
         assert not await asyncio.to_thread(Path(running.addresses["environment"]).exists)
 

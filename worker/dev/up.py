@@ -167,7 +167,10 @@ class _Run:
         addresses = addresses_of(plan, settings, http_port=process.http_port, log=_log_path(self._wishes.home))
         lock.write(f"process {os.getpid()}, pages at {addresses.pages}")
         lock.flush()
-        Path(addresses.environment).write_text(environment_of(plan, settings, os.environ), encoding="utf-8")
+        environment = Path(addresses.environment)
+        environment.unlink(missing_ok=True)
+        environment.touch(mode=0o600)  # tokens and passwords stand in it
+        environment.write_text(environment_of(plan, settings, os.environ), encoding="utf-8")
         if self._wishes.json:
             sys.stdout.write(as_json(addresses) + "\n")
             sys.stdout.flush()
