@@ -228,7 +228,7 @@ def _imported(name: str) -> ModuleType:
     except SyntaxError as error:
         raise ValueError(f"{error.filename}:{error.lineno}: {error.msg}") from error
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == name:
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             raise ValueError(f"No module named {name!r}; PYTHONPATH has to name the folder it is in") from error
         raise ValueError(f"{_place_of(error, name)}: {type(error).__name__}: {error}") from error
 

@@ -186,7 +186,8 @@ def test_a_mistake_in_a_product_s_module_is_named_with_its_place(
         Catalogue.of_modules(["events_of_a_shop"])
 
 
-def test_a_module_that_is_nowhere_is_looked_for_on_python_s_path() -> None:
+@pytest.mark.parametrize("name", ["not_here", "not_here.events"])
+def test_a_module_that_is_nowhere_is_looked_for_on_python_s_path(name: str) -> None:
     """The usual reason, and its remedy."""
-    with pytest.raises(ValueError, match=re.escape("No module named 'not_here'; PYTHONPATH has to name the folder")):
-        Catalogue.of_modules(["not_here"])
+    with pytest.raises(ValueError, match=re.escape(f"No module named {name!r}; PYTHONPATH has to name the folder")):
+        Catalogue.of_modules([name])

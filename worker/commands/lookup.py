@@ -1,4 +1,4 @@
-"""Finding in the ledger what an operator names by the beginning of its id."""
+"""What an operator names: a row of the ledger by the beginning of its id, a text by its path."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from worker.core.text_source import Place, Source, place_of
 from worker.errors import NotFound
 from worker.ledger.connection import Ledger, Record
 
@@ -32,3 +33,12 @@ async def find_one(ledger: Ledger, kind: Kind, given: str) -> Record:
     if len(found) > 1:
         raise NotFound(f"the ids of several {kind.several} begin with {given!r}: give more of it")
     return found[0]
+
+
+def place_named(name: str) -> Place:
+    """Read a text's name, such as `payment.failed/user/en` or its path with `.slack.txt`."""
+    parts = name.removesuffix(".txt").split("/")
+    locale, _, channel = parts[-1].partition(".")
+    if len(parts) < 3 or not all(parts[-3:]):  # noqa: PLR2004 - type, audience, locale
+        raise NotFound(f"{name!r} names no text: write TYPE/AUDIENCE/LOCALE, as `kabar template list` shows them")
+    return place_of(Source(name, parts[-3], parts[-2], locale, channel, ""))

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from schemas.catalogue import Catalogue, EventInfo
+from worker.commands.lookup import place_named
 from worker.commands.screen import moment, screen, table
 from worker.commands.session import open_ledger, operator
 from worker.core.check import check_texts
@@ -129,15 +130,6 @@ async def rollback(settings: Settings, name: str, to: int | None, note: str) -> 
         done = await texts.publish(ledger, [(place, text)], author=operator(), note=note, action="rollback")
         _tell(done, f"is what version {back} was" if text is not None else "is its file again")
     return 0
-
-
-def place_named(name: str) -> Place:
-    """Read a text's name, such as `payment.failed/user/en` or its path with `.slack.txt`."""
-    parts = name.removesuffix(".txt").split("/")
-    locale, _, channel = parts[-1].partition(".")
-    if len(parts) < 3 or not all(parts[-3:]):  # noqa: PLR2004 - type, audience, locale
-        raise NotFound(f"{name!r} names no text: write TYPE/AUDIENCE/LOCALE, as `kabar template list` shows them")
-    return place_of(Source(name, parts[-3], parts[-2], locale, channel, ""))
 
 
 def type_of(catalogue: Catalogue, text_key: str) -> EventInfo | None:
@@ -272,10 +264,8 @@ def _before(versions: Sequence[Record], place: Place) -> int:
     restored = next((row["version"] for row in earlier if row["source"] == live["source"]), None)
     if live["source"] is None or restored is not None:
         what = "its file" if restored is None else f"what version {restored} was"
-        raise NotFound(
-            f"version {live['version']} of {place.name} is {what} again: to go on from there, say which with --to"
-            f" (`kabar template history {place.name}`)"
-        )
+        said = f"version {live['version']} of {place.name} is {what} again"
+        raise NotFound(f"{said}: to go on, say to which with --to (`kabar template history {place.name}`)")
     return int(live["version"]) - 1
 
 
